@@ -1,0 +1,16 @@
+//! Client and serverless subcommands of `bonded`.
+//!
+//! What the subcommands decide lives in the pure crates; here are files, terminals and exit codes.
+
+mod advisories;
+mod clock;
+mod command;
+mod input;
+mod mmap;
+mod output;
+mod sbom;
+mod scan;
+pub mod source;
+
+pub use command::{Command, run};
+pub use mmap::MappedDb;

@@ -1,0 +1,84 @@
+//! `bonded scan` as a person uses it: a directory with a vulnerable package, a secret and a bad Dockerfile.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Bonded {
+    #[command(subcommand)]
+    command: cli::Command,
+}
+
+/// Runs a command line; `ExitCode` can only be compared by its text.
+fn bonded(arguments: &[&str]) -> String {
+    let parsed = Bonded::try_parse_from(std::iter::once("bonded").chain(arguments.iter().copied()));
+    format!("{:?}", cli::run(parsed.expect("a valid command line").command))
+}
+
+fn code(number: u8) -> String {
+    format!("{:?}", ExitCode::from(number))
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn project(dir: &Path) {
+    std::fs::create_dir_all(dir.join("feeds")).expect("directory");
+    std::fs::create_dir_all(dir.join("app")).expect("directory");
+    let lock = r#"{"name":"app","version":"1.0.0","lockfileVersion":3,"packages":{"":{"name":"app"},
+        "node_modules/left-pad":{"version":"1.2.0","license":"AGPL-3.0-only"}}}"#;
+    std::fs::write(dir.join("app/package-lock.json"), lock).expect("lock file");
+    let key = format!("aws_key = AKIA{}\n", "QYLPMN5HHHFPZAM2");
+    std::fs::write(dir.join("app/settings.conf"), key).expect("file");
+    std::fs::write(dir.join("app/Dockerfile"), "FROM debian\nRUN sudo make\n").expect("file");
+    let advisory = r#"{"id":"GHSA-xxxx-yyyy-zzzz","modified":"2024-01-01T00:00:00Z","aliases":["CVE-2024-0001"],
+        "summary":"left-pad pads right","database_specific":{"severity":"HIGH"},
+        "affected":[{"package":{"ecosystem":"npm","name":"left-pad"},
+        "ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"1.3.0"}]}]}]}"#;
+    std::fs::write(dir.join("feeds/npm.json"), advisory).expect("feed");
+}
+
+#[test]
+fn every_scanner_finds_its_own_and_every_form_says_it() {
+    let dir = tempfile::tempdir().expect("directory");
+    project(dir.path());
+    let (app, feeds, out) = (dir.path().join("app"), dir.path().join("feeds"), dir.path().join("out"));
+    for format in ["table", "json", "sarif", "junit", "cyclonedx"] {
+        let scanners = "vuln,secret,misconfig,license";
+        let (app, feeds, target) = (text(&app), text(&feeds), text(&out));
+        let args = ["scan", &app, "--db", &feeds, "--scanners", scanners, "-f", format, "-o", &target];
+        assert_eq!(bonded(&args), code(0), "{format}");
+        let report = std::fs::read_to_string(&out).expect("report");
+        assert!(report.contains("CVE-2024-0001"), "{format}: {report}");
+        if format != "cyclonedx" {
+            for id in ["aws-access-key-id", "BD-DF-001", "BD-DF-010", "AGPL-3.0-only"] {
+                assert!(report.contains(id), "{format}: {id} is missing in {report}");
+            }
+            assert!(!report.contains("QYLPMN5HHHFPZAM2"), "{format} shows the secret");
+        }
+    }
+}
+
+#[test]
+fn thresholds_and_missing_databases_have_their_exit_codes() {
+    let dir = tempfile::tempdir().expect("directory");
+    project(dir.path());
+    let (app, feeds) = (text(&dir.path().join("app")), text(&dir.path().join("feeds")));
+    let out = text(&dir.path().join("out"));
+    let scan = |rest: &[&str]| {
+        let mut all = vec!["scan", app.as_str(), "-o", out.as_str()];
+        all.extend_from_slice(rest);
+        bonded(&all)
+    };
+    assert_eq!(scan(&["--scanners", "vuln", "--db", &feeds, "--fail-on", "high"]), code(1));
+    assert_eq!(scan(&["--scanners", "vuln", "--db", &feeds, "--fail-on", "critical"]), code(0));
+    assert_eq!(scan(&["--scanners", "secret", "--fail-on", "critical"]), code(1));
+    assert_eq!(scan(&["--scanners", "vuln"]), code(2));
+    let ignore = dir.path().join("ignore");
+    std::fs::write(&ignore, "CVE-2024-0001\n").expect("file");
+    let ignored = ["--scanners", "vuln", "--db", &feeds, "--fail-on", "low", "--ignorefile", &text(&ignore)];
+    assert_eq!(scan(&ignored), code(0));
+}

@@ -1,0 +1,121 @@
+//! Tags. Moving one is a compare-and-swap on the digest it named before.
+
+use oci::{Digest, Tag};
+
+use super::{PrincipalId, RepositoryId};
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tx::{Expect, Tx};
+use crate::value::Row;
+use crate::{Timestamp, params};
+
+crate::statements! {
+    FIND = Read "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND name = $2";
+    OF_DIGEST = Read "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name_key, name LIMIT $3";
+    INSERT = Write "INSERT INTO tag (repository_id, name, name_key, digest, evidence, moved_at, moved_by, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    MOVE = Write "UPDATE tag SET digest = $4, evidence = $5, moved_at = $6, moved_by = $7, tx = $8 WHERE repository_id = $1 AND name = $2 AND digest = $3";
+    DELETE = Write "DELETE FROM tag WHERE repository_id = $1 AND name = $2 AND digest = $3";
+    DELETE_OF = Write "DELETE FROM tag WHERE repository_id = $1 AND digest = $2";
+    LIST = Scan "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND (name_key, name) > ($2, $3) ORDER BY name_key, name LIMIT $4";
+}
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRow {
+    /// Name.
+    pub name: String,
+    /// The manifest it names.
+    pub digest: Digest,
+    /// It is evidence (a signature, an attestation, a referrers fallback), not a version.
+    pub evidence: bool,
+    /// When it was last moved.
+    pub moved_at: Timestamp,
+}
+
+fn parse(row: &Row) -> Result<TagRow, StoreError> {
+    Ok(TagRow {
+        name: row.text(0)?.to_owned(),
+        digest: row.digest(1)?,
+        evidence: row.bool(2)?,
+        moved_at: row.id(3)?,
+    })
+}
+
+impl Store {
+    /// A tag.
+    pub async fn tag(&self, repository: RepositoryId, tag: &Tag) -> Result<Option<TagRow>, StoreError> {
+        self.row(&FIND, &params![repository, tag.as_str()]).await?.as_ref().map(parse).transpose()
+    }
+
+    /// The tags that name a manifest.
+    pub async fn tags_of(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<TagRow>, StoreError> {
+        self.rows(&OF_DIGEST, &params![repository, digest, limit]).await?.iter().map(parse).collect()
+    }
+
+    /// Tags in the specification's order (case-insensitive, then by bytes) after `last`, which need not exist.
+    pub async fn tags(
+        &self,
+        repository: RepositoryId,
+        last: &str,
+        limit: u32,
+    ) -> Result<Vec<TagRow>, StoreError> {
+        let key = last.to_ascii_lowercase();
+        self.rows(&LIST, &params![repository, key, last, limit]).await?.iter().map(parse).collect()
+    }
+}
+
+/// Where a tag is moved to, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct TagMove<'a> {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The tag.
+    pub tag: &'a Tag,
+    /// What it names from now on.
+    pub to: &'a Digest,
+    /// It is evidence.
+    pub evidence: bool,
+    /// Who moves it.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Moves a tag from `from` (none: it does not exist yet); anything else is a conflict at `tag`.
+pub fn set(tx: &mut Tx, to: TagMove<'_>, from: Option<&Digest>) {
+    let id = tx.id();
+    match from {
+        None => {
+            let key = to.tag.as_str().to_ascii_lowercase();
+            tx.step_or(
+                &INSERT,
+                params![to.repository, to.tag.as_str(), key, to.to, to.evidence, to.at, to.by, id],
+                Expect::Rows(1),
+                "tag",
+            );
+        }
+        Some(from) => {
+            tx.step_or(
+                &MOVE,
+                params![to.repository, to.tag.as_str(), from, to.to, to.evidence, to.at, to.by, id],
+                Expect::Rows(1),
+                "tag",
+            );
+        }
+    }
+}
+
+/// Deletes a tag that names `digest`.
+pub fn delete(tx: &mut Tx, repository: RepositoryId, tag: &Tag, digest: &Digest) {
+    tx.step_or(&DELETE, params![repository, tag.as_str(), digest], Expect::Rows(1), "tag");
+}
+
+/// Deletes all tags of a manifest, of which there must be `count`.
+pub fn delete_of(tx: &mut Tx, repository: RepositoryId, digest: &Digest, count: u32) {
+    tx.step_or(&DELETE_OF, params![repository, digest], Expect::Rows(count), "tag");
+}

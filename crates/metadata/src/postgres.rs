@@ -1,0 +1,207 @@
+//! The engine for many replicas: PostgreSQL through a pool, each transaction one pipelined batch.
+//!
+//! Invariants: a value is run by a task of its own, so a caller that goes away does not stop it; a connection lost
+//! when the value may have been committed makes the same value run again with the same `tx`, whose unique row tells
+//! whether it was kept; every call is answered within the deadline, a session that did not answer is thrown away.
+
+mod ask;
+mod commit;
+mod connect;
+mod convert;
+mod migrate;
+
+pub use connect::PostgresOptions;
+
+use crate::engine::{Dialect, Engine};
+use crate::error::{CommitError, Outcome, StoreError};
+use crate::statement::{Access, Statement};
+use crate::tx::Tx;
+use crate::value::{Row, Value};
+use ask::{Ask, Health, Prepare, Query, ReserveIds};
+use commit::Ended;
+use connect::Target;
+use convert::{Failure, classify};
+use deadpool_postgres::{Client, Object, Pool};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::task::TaskTracker;
+
+/// The pause before another attempt, doubled each time up to the maximum.
+const PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+/// Readiness is asked often and must not hang.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
+
+/// PostgreSQL as an engine.
+#[derive(Debug)]
+pub struct Postgres {
+    sessions: Arc<Sessions>,
+    values: TaskTracker,
+}
+
+/// The pool and how long it may take.
+#[derive(Debug)]
+struct Sessions {
+    pool: Pool,
+    options: PostgresOptions,
+}
+
+impl Postgres {
+    /// Connects and migrates. The URL is `postgres://user:password@host:port/database`, with `sslmode` and
+    /// `sslrootcert` as parameters.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Arc<Self>, StoreError> {
+        let target = Target::parse(url)?;
+        migrate::migrate(&target.patient()?).await?;
+        let sessions = Arc::new(Sessions { pool: target.pool(&options)?, options });
+        Ok(Arc::new(Self { sessions, values: TaskTracker::new() }))
+    }
+}
+
+impl Sessions {
+    /// A connection before the deadline. A refused or timed-out one is tried again until then.
+    async fn client(&self, deadline: Instant) -> Result<Client, StoreError> {
+        let mut pause = PAUSE;
+        loop {
+            let reason = match timeout_at(deadline, self.pool.get()).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) if self.pool.is_closed() => {
+                    return Err(StoreError::unavailable(format!("the store is closed: {error}")));
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => return Err(StoreError::unavailable("no connection within the deadline")),
+            };
+            pause = sleep_before(pause, deadline).await.ok_or(StoreError::Unavailable { reason })?;
+        }
+    }
+
+    /// Asks what may be asked again, on a new connection when one is lost.
+    async fn ask<A: Ask>(&self, question: A, within: Duration) -> Result<A::Answer, StoreError> {
+        let deadline = Instant::now() + within;
+        let mut pause = PAUSE;
+        loop {
+            let client = self.client(deadline).await?;
+            let reason = match timeout_at(deadline, question.ask(&client)).await {
+                Ok(Ok(answer)) => return answer,
+                Ok(Err(error)) => match classify(&error, question.name()) {
+                    Failure::Lost(reason) => reason,
+                    Failure::Store(error) => return Err(error),
+                    Failure::Conflict(reason) => {
+                        return Err(StoreError::inconsistent(format!("{}: {reason:?}", question.name())));
+                    }
+                },
+                Err(_) => {
+                    discard(client);
+                    let reason = format!("{}: no answer within the deadline", question.name());
+                    return Err(StoreError::Unavailable { reason });
+                }
+            };
+            discard(client);
+            pause = sleep_before(pause, deadline).await.ok_or(StoreError::Unavailable { reason })?;
+        }
+    }
+
+    /// Runs a value until its end is known or the deadline has come.
+    async fn run(&self, tx: Tx) -> Result<(), CommitError> {
+        let deadline = Instant::now() + self.options.deadline;
+        let mut pause = PAUSE;
+        let mut outcome = Outcome::NotCommitted;
+        loop {
+            let unavailable = |reason, outcome| CommitError::Unavailable { reason, outcome };
+            let client = match self.client(deadline).await {
+                Ok(client) => client,
+                Err(StoreError::Unavailable { reason }) => return Err(unavailable(reason, outcome)),
+                Err(error) => return Err(error.into()),
+            };
+            let again = outcome == Outcome::Unknown;
+            let reason = match timeout_at(deadline, commit::attempt(&client, &tx, again)).await {
+                Ok(Ok(()) | Err(Ended::Kept)) => return Ok(()),
+                Ok(Err(Ended::Refused(CommitError::Unavailable { reason, .. }))) => {
+                    return Err(unavailable(reason, outcome));
+                }
+                Ok(Err(Ended::Refused(error))) => return Err(error),
+                Ok(Err(Ended::Lost { reason, sent })) => {
+                    if sent {
+                        outcome = Outcome::Unknown;
+                    }
+                    reason
+                }
+                Err(_) => {
+                    discard(client);
+                    let reason = "no answer within the deadline".to_owned();
+                    return Err(unavailable(reason, Outcome::Unknown));
+                }
+            };
+            discard(client);
+            tracing::debug!(%reason, tx = %tx.id, "a connection was lost; the same value runs again");
+            pause = match sleep_before(pause, deadline).await {
+                Some(pause) => pause,
+                None => return Err(unavailable(reason, outcome)),
+            };
+        }
+    }
+}
+
+/// Waits before another attempt; none when the deadline is too near for one.
+async fn sleep_before(pause: Duration, deadline: Instant) -> Option<Duration> {
+    let until = Instant::now() + pause;
+    if until >= deadline {
+        return None;
+    }
+    sleep_until(until).await;
+    Some((pause * 2).min(LONGEST_PAUSE))
+}
+
+/// Takes a connection out of the pool: it is lost, or its answer to something is still to come.
+fn discard(client: Client) {
+    drop(Object::take(client));
+}
+
+impl Engine for Postgres {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    fn query<'a>(
+        &'a self,
+        statement: &'static Statement,
+        params: &'a [Value],
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        let options = &self.sessions.options;
+        let within = if statement.access == Access::Scan { options.scan_deadline } else { options.deadline };
+        Box::pin(self.sessions.ask(Query { statement, params }, within))
+    }
+
+    fn commit(&self, tx: Tx) -> BoxFuture<'_, Result<(), CommitError>> {
+        let sessions = self.sessions.clone();
+        let task = self.values.spawn(async move { sessions.run(tx).await });
+        Box::pin(async move {
+            task.await.unwrap_or_else(|error| {
+                let reason = format!("the runtime stops: {error}");
+                Err(CommitError::Unavailable { reason, outcome: Outcome::Unknown })
+            })
+        })
+    }
+
+    fn reserve_ids(&self, count: u32) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(self.sessions.ask(ReserveIds(count.into()), self.sessions.options.deadline))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.sessions.ask(Health, HEALTH_DEADLINE))
+    }
+
+    fn prepare<'a>(&'a self, statement: &'static Statement) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.sessions.ask(Prepare(statement), self.sessions.options.deadline))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.values.close();
+            self.values.wait().await;
+            self.sessions.pool.close();
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! A `Grant` is the proof that a caller may do something to a repository. Use cases take it instead of a name, so
+//! there is no way to a repository's content around the decision.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use metadata::model::{PrincipalId, ProjectId};
+use oci::RepoName;
+use policy::Permission;
+
+/// A kind of right that a grant proves.
+pub trait Right {
+    /// The permission that it needs.
+    const PERMISSION: Permission;
+}
+
+/// Reading manifests, blobs and lists.
+#[derive(Debug)]
+pub struct Pull;
+
+/// Uploading blobs, putting manifests, moving tags.
+#[derive(Debug)]
+pub struct Push;
+
+/// Deleting.
+#[derive(Debug)]
+pub struct Delete;
+
+impl Right for Pull {
+    const PERMISSION: Permission = Permission::Pull;
+}
+
+impl Right for Push {
+    const PERMISSION: Permission = Permission::Push;
+}
+
+impl Right for Delete {
+    const PERMISSION: Permission = Permission::Delete;
+}
+
+/// The proof that a caller has a right on a repository of an existing project.
+#[derive(Debug)]
+pub struct Grant<R> {
+    pub(crate) project: ProjectId,
+    pub(crate) repo: RepoName,
+    pub(crate) principal: PrincipalId,
+    pub(crate) principal_name: Arc<str>,
+    pub(crate) right: PhantomData<R>,
+}
+
+impl<R> Grant<R> {
+    /// The repository's project.
+    pub fn project(&self) -> ProjectId {
+        self.project
+    }
+
+    /// The repository's name.
+    pub fn repo(&self) -> &RepoName {
+        &self.repo
+    }
+}
+
+impl Grant<Push> {
+    /// Who may push may also look at what is there.
+    pub fn as_pull(&self) -> Grant<Pull> {
+        Grant {
+            project: self.project,
+            repo: self.repo.clone(),
+            principal: self.principal,
+            principal_name: self.principal_name.clone(),
+            right: PhantomData,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Access: the facts of who may do what, held in memory, and the decision from them.
+//!
+//! Facts are a snapshot of principals, projects and grants. It is compared with the database's generation once a
+//! second, and once more before any negative answer, so that a right given on another replica is never missed and a
+//! right taken is gone within seconds. A process applies its own changes before it answers them.
+
+mod authorize;
+mod facts;
+mod grant;
+
+pub use authorize::Need;
+pub use facts::{Facts, GrantView, PrincipalFact, ProjectFact};
+pub use grant::{Delete, Grant, Pull, Push, Right};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use metadata::{Store, StoreError, Timestamp};
+
+/// The access facts of this process.
+#[derive(Debug)]
+pub struct Access {
+    store: Store,
+    facts: ArcSwap<Facts>,
+    /// Time of the last successful comparison with the database, in microseconds.
+    compared_at: AtomicI64,
+    refreshing: tokio::sync::Mutex<()>,
+    stale_max: Duration,
+}
+
+/// After this long without a comparison, writes are refused.
+const WRITES_STOP_AFTER: Duration = Duration::from_mins(1);
+
+impl Access {
+    /// Reads all facts.
+    pub async fn load(store: Store, stale_max: Duration) -> Result<Self, StoreError> {
+        let mut facts = Facts::default();
+        facts.apply(store.access_changes(0).await?);
+        let now = store.now().micros();
+        Ok(Self {
+            store,
+            facts: ArcSwap::from_pointee(facts),
+            compared_at: AtomicI64::new(now),
+            refreshing: tokio::sync::Mutex::new(()),
+            stale_max,
+        })
+    }
+
+    /// The facts as they are known now.
+    pub fn facts(&self) -> Arc<Facts> {
+        self.facts.load_full()
+    }
+
+    /// Compares the generation with the database and reads what changed. Concurrent calls share one comparison.
+    /// Answers whether anything changed since `seen`.
+    pub async fn refresh(&self, seen: i64) -> Result<bool, StoreError> {
+        let asked_at = self.store.now().micros();
+        let _turn = self.refreshing.lock().await;
+        if self.compared_at.load(Ordering::Acquire) > asked_at {
+            return Ok(self.facts.load().generation() != seen);
+        }
+        let started = self.store.now().micros();
+        let known = self.facts.load().generation();
+        if self.store.access_generation().await? != known {
+            let changes = self.store.access_changes(known).await?;
+            let mut facts = Facts::clone(&self.facts.load());
+            facts.apply(changes);
+            self.facts.store(Arc::new(facts));
+        }
+        self.compared_at.store(started, Ordering::Release);
+        Ok(self.facts.load().generation() != seen)
+    }
+
+    /// Compares at least every second; the edge runs it in the background until it is dropped.
+    pub async fn keep_fresh(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.refresh(0).await {
+                tracing::warn!(%error, "access facts could not be compared with the database");
+            }
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.store.now().since(Timestamp::from_micros(self.compared_at.load(Ordering::Acquire)))
+    }
+}

@@ -1,0 +1,6 @@
+//! Blobs: pull and delete.
+
+mod delete;
+mod pull;
+
+pub use pull::PulledBlob;

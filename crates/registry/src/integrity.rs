@@ -1,0 +1,81 @@
+//! Wrong bytes: where frame checksums come from, and what happens to an object that does not match them.
+
+use std::ops::Range;
+
+use blobs::verify::FrameSourceError;
+use blobs::{BlobKey, BoxFuture, FrameSource};
+use metadata::Store;
+use metadata::model::blob::{self, FRAMES_PER_ROW};
+
+use crate::Registry;
+use crate::caller::Caller;
+use crate::error::Error;
+
+/// An object whose bytes are not what they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorruptObject {
+    /// The object.
+    pub key: BlobKey,
+    /// The first bad frame.
+    pub frame: u32,
+}
+
+/// Frame checksums in rows of the metadata store.
+pub(crate) struct StoredFrames(pub(crate) Store);
+
+impl FrameSource for StoredFrames {
+    fn load(
+        &self,
+        key: BlobKey,
+        frames: Range<u32>,
+    ) -> BoxFuture<'_, Result<Option<Vec<u32>>, FrameSourceError>> {
+        Box::pin(async move {
+            let key = key.to_string();
+            let mut sums = Vec::with_capacity(frames.len());
+            let mut next = u64::from(frames.start);
+            while next < u64::from(frames.end) {
+                let first = next - next % FRAMES_PER_ROW;
+                let Some(packed) = self.0.frame_sums(&key, first).await? else { return Ok(None) };
+                let skip = usize::try_from(next - first)?;
+                let want =
+                    usize::try_from((u64::from(frames.end) - next).min(FRAMES_PER_ROW - (next - first)))?;
+                let part = packed.get(skip * 4..(skip + want) * 4);
+                let Some(part) = part else { return Err("frame checksums are incomplete".into()) };
+                sums.extend(
+                    part.chunks_exact(4).map(|sum| u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]])),
+                );
+                next += want as u64;
+            }
+            Ok(Some(sums))
+        })
+    }
+}
+
+impl Registry {
+    /// Takes a corrupt object out of service: its blob is unknown until it is pushed again, the object is kept for
+    /// inspection. Logged, and recorded in the audit.
+    pub async fn quarantine(&self, found: CorruptObject) -> Result<(), Error> {
+        let key = found.key.to_string();
+        let Some(row) = self.store.blob_of_object(&key).await? else { return Ok(()) };
+        if row.corrupt {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        let frame = u64::from(found.frame);
+        blob::quarantine(&mut tx, &row, Some(frame), "frame checksum", self.store.now());
+        self.record(&mut tx, &Caller::system(), "blob.quarantine", None, &row.digest.to_string()).await?;
+        match self.store.commit(tx).await {
+            Err(error) if error.is_conflict() => Ok(()),
+            other => {
+                other?;
+                tracing::error!(
+                    blob.digest = %row.digest,
+                    blob.object = key,
+                    blob.frame = frame,
+                    "stored bytes are damaged: the blob was taken out of service until it is pushed again"
+                );
+                Ok(())
+            }
+        }
+    }
+}

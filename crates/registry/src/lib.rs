@@ -1,0 +1,147 @@
+//! The request-path use cases of the registry: authentication, access, uploads, push, pull, lists, administration.
+//!
+//! A use case takes a `Grant`, not a name; it reads, plans (purely, where there is something to decide) and commits
+//! one transaction. It knows nothing of HTTP. Bytes are durable before rows name them, rows commit before an answer.
+
+pub mod access;
+pub mod admin;
+pub mod authn;
+pub mod blob;
+pub mod caller;
+pub mod error;
+mod integrity;
+pub mod list;
+pub mod manifest;
+mod record;
+pub mod settings;
+pub mod upload;
+
+pub use access::{Access, Delete, Grant, Pull, Push};
+pub use authn::{Authenticator, Sealer};
+pub use caller::{Caller, Principal};
+pub use error::{Error, MissingReference, Refusal};
+pub use integrity::CorruptObject;
+pub use settings::Settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blobs::{BlobKey, BlobReader, BlobStore, Budget, FrameChecks};
+use metadata::{Store, Timestamp};
+use tokio::sync::mpsc;
+
+use manifest::Turns;
+use upload::ActiveUploads;
+
+/// What a registry is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The metadata store.
+    pub store: Store,
+    /// The blob store.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Memory of all uploads together.
+    pub budget: Budget,
+    /// Seals secrets.
+    pub sealer: Sealer,
+    /// What the operator decided.
+    pub settings: Settings,
+}
+
+/// The registry's use cases. Shared by all requests.
+pub struct Registry {
+    store: Store,
+    blobs: Arc<dyn BlobStore>,
+    reader: BlobReader,
+    budget: Budget,
+    access: Arc<Access>,
+    authenticator: Authenticator,
+    settings: Settings,
+    uploads: ActiveUploads,
+    contended: Turns,
+    started_at: Timestamp,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+/// Corrupt objects that wait for their quarantine; more are found again at their next read.
+const CORRUPT_QUEUE: usize = 1024;
+
+/// Memory for which frames were checked: some 10,000 layers of 100 MiB.
+const FRAME_MEMORY_BYTES: usize = 2 << 20;
+
+impl Registry {
+    /// Opens the registry over a migrated store. The receiver gets each object found corrupt while it was served:
+    /// hand them to `quarantine`.
+    pub async fn open(parts: Parts) -> Result<(Arc<Self>, mpsc::Receiver<CorruptObject>), Error> {
+        let Parts { store, blobs, budget, sealer, settings } = parts;
+        let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
+        let authenticator =
+            Authenticator::open(store.clone(), access.clone(), sealer, settings.clone()).await?;
+        let (found, queue) = mpsc::channel(CORRUPT_QUEUE);
+        let clock = store.clock().clone();
+        let checks = FrameChecks::new(
+            FRAME_MEMORY_BYTES,
+            Arc::new(move || Duration::from_micros(u64::try_from(clock.now().micros()).unwrap_or(0))),
+        );
+        let reader = BlobReader::new(
+            blobs.clone(),
+            Arc::new(checks),
+            Arc::new(integrity::StoredFrames(store.clone())),
+            Arc::new(move |key, frame| {
+                // A full queue loses nothing: the object is found again when it is read again.
+                let _ = found.try_send(CorruptObject { key, frame });
+            }),
+        );
+        let started_at = store.now();
+        let registry = Self {
+            store,
+            blobs,
+            reader,
+            budget,
+            access,
+            authenticator,
+            settings,
+            uploads: ActiveUploads::default(),
+            contended: Turns::default(),
+            started_at,
+        };
+        registry.bootstrap().await?;
+        Ok((Arc::new(registry), queue))
+    }
+
+    /// The metadata store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The blob store.
+    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
+        &self.blobs
+    }
+
+    /// The access facts.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Turns credentials into principals and tokens.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// What the operator decided.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A key that no object ever had.
+    fn new_object_key(&self) -> BlobKey {
+        let millis = u64::try_from(self.store.now().micros() / 1000).unwrap_or(0);
+        BlobKey::begun_at(millis, self.store.random().id128())
+    }
+}

@@ -1,0 +1,94 @@
+//! Deleting tags and manifests. A deleted manifest stays restorable, with its tags and blobs, for the restore window.
+
+use metadata::model::deleted::{self, Kept};
+use metadata::model::{manifest, repository, tag};
+use oci::{Digest, Reference, Tag};
+
+use crate::Registry;
+use crate::access::{Delete, Grant};
+use crate::caller::Caller;
+use crate::error::{Error, Refusal};
+
+/// Most tags that one deletion takes along.
+const MAX_TAGS: u32 = 100_000;
+
+impl Registry {
+    /// Refuses when deleting is switched off.
+    pub(crate) fn check_deletes(&self) -> Result<(), Error> {
+        if self.settings.deletes {
+            return Ok(());
+        }
+        Err(Refusal::Denied { reason: "deleting is switched off on this registry".to_owned() }.into())
+    }
+
+    /// Deletes a tag, or a manifest with all its tags.
+    pub async fn delete_manifest(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Delete>,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        self.check_deletes()?;
+        match reference {
+            Reference::Tag(tag) => self.delete_tag(caller, grant, tag).await,
+            Reference::Digest(digest) => self.delete_by_digest(caller, grant, digest).await,
+        }
+    }
+
+    async fn delete_tag(&self, caller: &Caller, grant: &Grant<Delete>, name: &Tag) -> Result<(), Error> {
+        self.store
+            .replan(5, || async move {
+                let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
+                let repository = repository.ok_or(Error::NameUnknown)?;
+                let row = self.store.tag(repository.id, name).await?.ok_or(Error::ManifestUnknown)?;
+                let mut tx = self.store.begin().await?;
+                tag::delete(&mut tx, repository.id, name, &row.digest);
+                repository::count(&mut tx, repository.id, 0, -1, repository.pushed_at);
+                let target = format!("{}:{name}", grant.repo);
+                self.record(&mut tx, caller, "tag.delete", Some(grant.project), &target).await?;
+                Ok((Some(tx), ()))
+            })
+            .await
+    }
+
+    async fn delete_by_digest(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Delete>,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        self.store
+            .replan(5, || async move {
+                let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
+                let repository = repository.ok_or(Error::NameUnknown)?;
+                let name = grant.repo.repository();
+                if self.store.manifest_by_digest(grant.project, name, digest).await?.is_none() {
+                    return Err(Error::ManifestUnknown);
+                }
+                let rows = self.store.tags_of(repository.id, digest, MAX_TAGS).await?;
+                let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+                let list = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
+                let now = self.store.now();
+                let mut tx = self.store.begin().await?;
+                let kept = Kept {
+                    id: self.store.next_id().await?,
+                    repository: repository.id,
+                    digest,
+                    tags: &list,
+                    by: grant.principal,
+                    at: now,
+                };
+                deleted::keep(&mut tx, kept);
+                let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                if count > 0 {
+                    tag::delete_of(&mut tx, repository.id, digest, count);
+                }
+                manifest::delete(&mut tx, repository.id, digest);
+                repository::count(&mut tx, repository.id, -1, -i64::from(count), repository.pushed_at);
+                let target = format!("{}@{digest}", grant.repo);
+                self.record(&mut tx, caller, "manifest.delete", Some(grant.project), &target).await?;
+                Ok((Some(tx), ()))
+            })
+            .await
+    }
+}

@@ -1,0 +1,12 @@
+//! Manifests: pull, put, delete, restore.
+
+mod delete;
+mod plan;
+mod pull;
+mod put;
+mod restore;
+mod turns;
+
+pub use pull::PulledManifest;
+pub use put::PutManifest;
+pub(crate) use turns::Turns;

@@ -1,0 +1,49 @@
+//! Pulling a manifest: one indexed read.
+
+use bytes::Bytes;
+use metadata::model::RepositoryId;
+use oci::{Digest, Reference};
+
+use crate::Registry;
+use crate::access::{Grant, Pull};
+use crate::error::Error;
+
+/// A manifest to be sent, bytes exactly as they were pushed.
+#[derive(Clone, Debug)]
+pub struct PulledManifest {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Media type it was pushed with.
+    pub media_type: String,
+    /// The bytes.
+    pub bytes: Bytes,
+    /// Its repository, for counting.
+    pub repository: RepositoryId,
+}
+
+impl Registry {
+    /// The manifest that `reference` names.
+    pub async fn pull_manifest(
+        &self,
+        grant: &Grant<Pull>,
+        reference: &Reference,
+    ) -> Result<PulledManifest, Error> {
+        let name = grant.repo.repository();
+        let found = match reference {
+            Reference::Tag(tag) => self.store.manifest_by_tag(grant.project, name, tag.as_str()).await?,
+            Reference::Digest(digest) => self.store.manifest_by_digest(grant.project, name, digest).await?,
+        };
+        match found {
+            Some(row) => Ok(PulledManifest {
+                digest: row.digest,
+                media_type: row.media_type,
+                bytes: row.bytes,
+                repository: row.repository,
+            }),
+            None if self.store.repository(grant.project, name).await?.is_some() => {
+                Err(Error::ManifestUnknown)
+            }
+            None => Err(Error::NameUnknown),
+        }
+    }
+}

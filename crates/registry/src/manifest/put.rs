@@ -1,0 +1,217 @@
+//! Putting a manifest: parse, read state, plan, commit the plan.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use metadata::Tx;
+use metadata::model::manifest::NewManifest;
+use metadata::model::tag::{TagMove, TagRow};
+use metadata::model::{RepositoryId, manifest, repository, tag};
+use oci::{Digest, Manifest, MediaType, Reference, Tag};
+
+use super::plan::{self, Holdings, References, Require};
+use crate::Registry;
+use crate::access::{Grant, Push};
+use crate::caller::Caller;
+use crate::error::Error;
+
+/// Plans made in turn before a push gives up.
+const CONTENDED_ATTEMPTS: u64 = 40;
+
+/// A manifest that was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutManifest {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// What it is about, if it says so.
+    pub subject: Option<Digest>,
+    /// The tags of the query that were set.
+    pub tags: Vec<Tag>,
+}
+
+/// State that a plan relies on.
+struct State {
+    repository: RepositoryId,
+    stored_as: Option<String>,
+    tags: Vec<(Tag, Option<TagRow>)>,
+    held: Holdings,
+}
+
+impl Registry {
+    /// Stores a manifest under `reference` and `extra_tags`.
+    pub async fn put_manifest(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Push>,
+        reference: &Reference,
+        extra_tags: &[Tag],
+        content_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<PutManifest, Error> {
+        if bytes.len() as u64 > self.settings.max_manifest_bytes {
+            let limit = self.settings.max_manifest_bytes;
+            return Err(Error::TooLarge(format!("a manifest has at most {limit} bytes")));
+        }
+        let digest = match reference {
+            Reference::Tag(_) => Digest::sha256(&bytes),
+            Reference::Digest(stated) => {
+                let digest = Digest::of(stated.algorithm(), &bytes);
+                if digest != *stated {
+                    return Err(Error::DigestMismatch { expected: *stated });
+                }
+                digest
+            }
+        };
+        let parsed = Manifest::parse(content_type, &bytes)?;
+        let mut tags: Vec<Tag> = extra_tags.to_vec();
+        if let Reference::Tag(tag) = reference
+            && !tags.contains(tag)
+        {
+            tags.push(tag.clone());
+        }
+        tags.sort();
+        tags.dedup();
+        self.commit_manifest(caller, grant, &parsed, digest, &tags, &bytes).await?;
+        let subject = parsed.subject.map(|subject| subject.digest);
+        Ok(PutManifest { digest, subject, tags: extra_tags.to_vec() })
+    }
+
+    pub(super) async fn commit_manifest(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Push>,
+        parsed: &Manifest,
+        digest: Digest,
+        tags: &[Tag],
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
+        if self.try_commit(caller, grant, parsed, digest, tags, bytes).await? {
+            return Ok(());
+        }
+        // Somebody else moved one of the tags first. From here on pushes to this repository take turns, so that each
+        // of many at once gets through; other replicas are met again at random times.
+        let _turn = self.contended.turn(grant).await;
+        for attempt in 0..CONTENDED_ATTEMPTS {
+            if self.try_commit(caller, grant, parsed, digest, tags, bytes).await? {
+                return Ok(());
+            }
+            let pause = self.store.random().below(5 * (attempt + 1));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        Err(Error::Unavailable)
+    }
+
+    /// Plans from fresh reads and commits once; false when the state changed in between.
+    async fn try_commit(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Push>,
+        parsed: &Manifest,
+        digest: Digest,
+        tags: &[Tag],
+        bytes: &Bytes,
+    ) -> Result<bool, Error> {
+        let state = self.read_state(grant, parsed, &digest, tags).await?;
+        let require =
+            Require { blobs: self.settings.require_blobs, children: self.settings.require_children };
+        let references = plan::references(parsed, &state.held, require)?;
+        let changes_tag = |row: &Option<TagRow>| row.as_ref().is_none_or(|row| row.digest != digest);
+        let moved = state.tags.iter().filter(|(_, row)| changes_tag(row)).count();
+        let same_type = state.stored_as.as_deref() == Some(parsed.media_type.as_str());
+        if same_type && moved == 0 {
+            return Ok(true);
+        }
+        let mut tx = self.store.begin().await?;
+        self.write(&mut tx, grant, parsed, digest, bytes, references, &state);
+        let targets: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        self.record_push(&mut tx, caller, grant, &digest, &targets).await?;
+        match self.store.commit(tx).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_conflict() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read_state(
+        &self,
+        grant: &Grant<Push>,
+        parsed: &Manifest,
+        digest: &Digest,
+        tags: &[Tag],
+    ) -> Result<State, Error> {
+        let repository = self.repository_id(grant).await?;
+        let name = grant.repo.repository();
+        let stored = self.store.manifest_by_digest(grant.project, name, digest).await?;
+        let mut rows = Vec::with_capacity(tags.len());
+        for tag in tags {
+            rows.push((tag.clone(), self.store.tag(repository, tag).await?));
+        }
+        let wanted = parsed.blobs().map(|blob| blob.digest);
+        let blobs = self.store.blobs_present(repository, wanted).await?.into_iter().collect();
+        let children: Vec<Digest> = parsed.children.iter().map(|child| child.digest).collect();
+        let manifests = if children.is_empty() {
+            Vec::new()
+        } else {
+            self.store.manifest_heights(repository, &children).await?
+        };
+        Ok(State {
+            repository,
+            stored_as: stored.map(|row| row.media_type),
+            tags: rows,
+            held: Holdings { blobs, manifests: manifests.into_iter().collect() },
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one plan")]
+    fn write(
+        &self,
+        tx: &mut Tx,
+        grant: &Grant<Push>,
+        parsed: &Manifest,
+        digest: Digest,
+        bytes: &Bytes,
+        references: References,
+        state: &State,
+    ) {
+        let now = self.store.now();
+        let fresh = state.stored_as.is_none();
+        if fresh {
+            let row = NewManifest {
+                repository: state.repository,
+                digest,
+                media_type: parsed.media_type.clone(),
+                artifact_type: parsed.effective_artifact_type().map(str::to_owned),
+                subject: parsed.subject.as_ref().map(|subject| subject.digest),
+                content_bytes: references.content_bytes,
+                height: references.height,
+                annotations: serde_json::to_string(&parsed.annotations).unwrap_or_else(|_| "{}".to_owned()),
+                pushed_by: grant.principal,
+                bytes: bytes.clone(),
+                blobs: references.blobs,
+                gaps: references.gaps,
+                children: references.children,
+            };
+            manifest::insert(tx, &row, now);
+        } else if state.stored_as.as_deref() != Some(parsed.media_type.as_str()) {
+            manifest::set_media_type(tx, state.repository, &digest, &parsed.media_type);
+        }
+        let mut new_tags = 0;
+        for (name, row) in &state.tags {
+            let from = row.as_ref().map(|row| &row.digest);
+            if from == Some(&digest) {
+                continue;
+            }
+            new_tags += i64::from(from.is_none());
+            let to = TagMove {
+                repository: state.repository,
+                tag: name,
+                to: &digest,
+                evidence: name.evidence_subject().is_some(),
+                by: grant.principal,
+                at: now,
+            };
+            tag::set(tx, to, from);
+        }
+        repository::count(tx, state.repository, i64::from(fresh), new_tags, now);
+    }
+}

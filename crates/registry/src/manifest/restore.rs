@@ -1,0 +1,64 @@
+//! Restoring a deleted manifest: the same plan as a push, with the blobs that the deletion kept.
+
+use metadata::model::deleted::{self, DeletedRow};
+use metadata::model::{DeletedId, blob};
+use oci::{Digest, Manifest, MediaType, Tag};
+
+use super::plan;
+use crate::Registry;
+use crate::access::{Grant, Push};
+use crate::caller::Caller;
+use crate::error::Error;
+
+impl Registry {
+    /// What was deleted from a repository and can be restored.
+    pub async fn restorable(
+        &self,
+        grant: &Grant<Push>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<DeletedRow>, Error> {
+        let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
+        match repository {
+            Some(repository) => Ok(self.store.deleted_in(repository.id, after, limit).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Brings a deleted manifest back, with those of its tags that nothing else took meanwhile.
+    pub async fn restore_manifest(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Push>,
+        id: DeletedId,
+    ) -> Result<Digest, Error> {
+        let repository = self.repository_id(grant).await?;
+        let row = self.store.deleted(id).await?.filter(|row| row.repository == repository);
+        let row = row.ok_or(Error::NotFound("deleted manifest"))?;
+        let media_type: MediaType = row
+            .media_type
+            .parse()
+            .map_err(|_| Error::Internal(format!("deleted manifest {id} has no media type")))?;
+        let parsed = Manifest::parse(&media_type, &row.bytes)?;
+        let mut tx = self.store.begin().await?;
+        let lease_end = self.store.now().plus(self.settings.blob_lease);
+        for digest in plan::required_blobs(&parsed) {
+            blob::link(&mut tx, repository, &digest, lease_end);
+        }
+        self.store.commit(tx).await?;
+        let names: Vec<String> = serde_json::from_str(&row.tags).unwrap_or_default();
+        let mut tags: Vec<Tag> = Vec::new();
+        for tag in names.iter().filter_map(|name| name.parse::<Tag>().ok()) {
+            if self.store.tag(repository, &tag).await?.is_none() {
+                tags.push(tag);
+            }
+        }
+        self.commit_manifest(caller, grant, &parsed, row.digest, &tags, &row.bytes).await?;
+        let mut tx = self.store.begin().await?;
+        deleted::forget(&mut tx, id);
+        let target = format!("{}@{}", grant.repo, row.digest);
+        self.record(&mut tx, caller, "manifest.restore", Some(grant.project), &target).await?;
+        self.store.commit(tx).await?;
+        Ok(row.digest)
+    }
+}

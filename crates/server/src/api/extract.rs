@@ -1,0 +1,62 @@
+//! What handlers take from a request: the caller, a JSON body, a page.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::HeaderName;
+use http::request::Parts;
+use http_body_util::{BodyExt as _, Limited};
+use registry::{Caller, Error};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::http::RequestContext;
+
+/// The caller of a request.
+pub(super) struct By(pub(super) Caller);
+
+impl FromRequestParts<Arc<App>> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let context = parts.extensions.get::<RequestContext>().cloned();
+        Ok(Self(app.caller(context.as_ref(), &parts.headers).await?))
+    }
+}
+
+/// A signed-in caller; anybody else is asked to sign in.
+pub(super) struct SignedIn(pub(super) Caller);
+
+impl FromRequestParts<Arc<App>> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let By(caller) = By::from_request_parts(parts, app).await?;
+        if caller.principal.is_signed_in() && caller.principal.scope.is_none() {
+            return Ok(Self(caller));
+        }
+        Err(Error::from(registry::Refusal::SignIn { scope: String::new() }).into())
+    }
+}
+
+/// A JSON body, bounded; what does not fit is named by its path.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let limit = usize::try_from(app.config.limits.api_body.bytes()).unwrap_or(usize::MAX);
+        let collected = Limited::new(request.into_body(), limit).collect().await;
+        let bytes = collected.map_err(|_| Error::TooLarge(format!("a request has at most {limit} bytes")))?;
+        let bytes = bytes.to_bytes();
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| Error::Invalid(format!("`{}`: {}", error.path(), error.inner())))?;
+        Ok(Self(value))
+    }
+}
+
+/// Total number of entries of a list.
+pub(super) const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");

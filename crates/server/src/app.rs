@@ -1,0 +1,77 @@
+//! The composition root: opens the stores, builds the application, runs it.
+
+mod admin_password;
+mod maintenance;
+mod master_key;
+mod open;
+mod upkeep;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::routing::any;
+use registry::Registry;
+
+use crate::command::{AdminCommand, Fsck, Gc, Settings};
+use crate::config::Config;
+use crate::front::Front;
+use crate::http::TrustedProxies;
+use crate::{token, v2};
+
+/// Work on a registry from its own machine, beside or instead of a running one.
+#[derive(Debug)]
+pub enum Maintenance {
+    /// See [`AdminCommand`].
+    Admin(AdminCommand),
+    /// See [`Fsck`].
+    Fsck(Fsck),
+    /// Make the database again.
+    Rebuild(Settings),
+    /// See [`Gc`].
+    Gc(Gc),
+}
+
+/// What every handler may use.
+#[derive(Debug)]
+pub struct App {
+    /// The use cases.
+    pub registry: Arc<Registry>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Whose word about the client's address and host counts.
+    pub proxies: TrustedProxies,
+}
+
+impl App {
+    /// The routes of the registry.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/v2", any(v2::dispatch))
+            .route("/v2/", any(v2::dispatch))
+            .route("/v2/{*rest}", any(v2::dispatch))
+            .route("/service/token", axum::routing::get(token::get).post(token::post))
+            .merge(crate::api::router())
+            .with_state(self)
+    }
+}
+
+/// Runs the registry until a signal ends it.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    let front = Front::bind(Arc::clone(&config)).await?;
+    let opened = open::registry(&config).await?;
+    admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
+    let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+    let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });
+    let background = opened.start(&config)?;
+    let outcome = front.serve(app.router()).await;
+    background.stop().await;
+    outcome.context("serving")?;
+    Ok(())
+}
+
+/// Does some maintenance.
+pub async fn maintain(work: Maintenance) -> anyhow::Result<()> {
+    maintenance::run(work).await
+}

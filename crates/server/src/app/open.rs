@@ -1,0 +1,199 @@
+//! From the configuration to an open registry with its background tasks.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use blobs::remote::S3Config;
+use blobs::{BlobStore, Budget, FsBlobs, RemoteBlobs};
+use metadata::postgres::PostgresOptions;
+use metadata::{Postgres, Sqlite, Store, SystemClock, SystemRandom};
+use registry::{CorruptObject, Parts, Registry, Sealer};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::master_key;
+use crate::config::database::Engine;
+use crate::config::storage::Backend;
+use crate::config::{Config, Role};
+
+/// An open registry whose background has not started.
+pub(super) struct Opened {
+    /// The use cases.
+    pub(super) registry: Arc<Registry>,
+    corrupt: mpsc::Receiver<CorruptObject>,
+}
+
+/// The background tasks of a running registry.
+pub(super) struct Background {
+    registry: Arc<Registry>,
+    shutdown: CancellationToken,
+    jobs: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How long an upload waits for memory before it is refused with 503.
+const MEMORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+fn make_dir(path: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Opens the stores of the configuration, migrates the database, loads the access facts.
+pub(super) async fn registry(config: &Config) -> anyhow::Result<Opened> {
+    make_dir(&config.server.data_dir)?;
+    let engine: Arc<dyn metadata::Engine> = match config.database_engine() {
+        Engine::Sqlite(path) => {
+            make_dir(&path)?;
+            Sqlite::open(&path).with_context(|| format!("cannot open the database in {}", path.display()))?
+        }
+        Engine::Postgres(url) => {
+            let chosen = PostgresOptions::default().connections;
+            let options = PostgresOptions {
+                connections: Some(usize::from(config.database.connections))
+                    .filter(|n| *n > 0)
+                    .unwrap_or(chosen),
+                scan_deadline: config.database.statement_timeout.std(),
+                ..PostgresOptions::default()
+            };
+            Postgres::connect(url.expose(), options)
+                .await
+                .context("cannot use the database of database.url")?
+        }
+    };
+    let buffers = usize::try_from(config.storage.s3.part_buffers.bytes()).unwrap_or(usize::MAX);
+    let budget = Budget::new(buffers, MEMORY_PATIENCE);
+    let blobs = open_blobs(config, budget.clone())?;
+    for warning in blobs.probe().await.context("blob storage is not usable")?.warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = Store::new(engine, Arc::new(SystemClock), Arc::new(SystemRandom));
+    let sealer = Sealer::new(&master_key::load(&config.server.data_dir)?)?;
+    let parts = Parts { store, blobs, budget, sealer, settings: settings(config) };
+    let (registry, corrupt) = Registry::open(parts).await.context("cannot open the registry")?;
+    Ok(Opened { registry, corrupt })
+}
+
+fn open_blobs(config: &Config, budget: Budget) -> anyhow::Result<Arc<dyn BlobStore>> {
+    match config.storage.backend {
+        Backend::Fs => {
+            let dir = config.blob_dir();
+            make_dir(&dir)?;
+            let opened = FsBlobs::open(&dir);
+            Ok(Arc::new(opened.with_context(|| format!("cannot use {} as blob storage", dir.display()))?))
+        }
+        Backend::S3 => {
+            let opened = RemoteBlobs::s3(&s3_config(config)?, budget);
+            Ok(Arc::new(opened.context("cannot use the bucket of storage.s3")?))
+        }
+    }
+}
+
+fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
+    let s3 = &config.storage.s3;
+    let credentials = match (&s3.access_key_id, &s3.secret_access_key) {
+        (Some(id), Some(secret)) => Some((id.clone(), secret.expose().to_owned().into())),
+        (None, None) => None,
+        _ => anyhow::bail!("storage.s3: access_key_id and secret_access_key belong together"),
+    };
+    let ca_pem = match &s3.ca_file {
+        Some(path) => Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+        None => None,
+    };
+    Ok(S3Config {
+        bucket: s3.bucket.clone(),
+        prefix: s3.prefix.clone(),
+        region: s3.region.clone(),
+        endpoint: s3.endpoint.clone(),
+        credentials,
+        virtual_hosted: !s3.path_style,
+        allow_http: s3.allow_http,
+        ca_pem,
+        checksums: false,
+    })
+}
+
+fn settings(config: &Config) -> registry::Settings {
+    let defaults = registry::Settings::default();
+    registry::Settings {
+        max_manifest_bytes: config.limits.manifest.bytes(),
+        // 0: no limit but that of the database's integers.
+        max_blob_bytes: Some(config.limits.blob.bytes())
+            .filter(|limit| *limit > 0)
+            .unwrap_or(i64::MAX as u64),
+        upload_ttl: config.push.upload_expiry.std(),
+        blob_lease: defaults.blob_lease,
+        restore_window: config.delete.restore_window.std(),
+        collect_grace: config.gc.grace.std(),
+        max_uploads_per_principal: u64::from(config.limits.uploads_per_principal),
+        create_projects_on_push: config.push.create_projects_on_push,
+        require_blobs: config.push.require_blobs,
+        require_children: config.push.require_children,
+        deletes: defaults.deletes,
+        token_ttl: config.auth.token_lifetime.std(),
+        refresh_ttl: config.auth.refresh_token_lifetime.std(),
+        password_cache: defaults.password_cache,
+        access_stale_max: config.access.stale_max.std(),
+    }
+}
+
+impl Opened {
+    /// Closes what was opened, without having started anything.
+    pub(super) async fn close(self) {
+        self.registry.store().engine().close().await;
+    }
+
+    /// Starts what runs beside the requests.
+    pub(super) fn start(self, config: &Config) -> anyhow::Result<Background> {
+        let Self { registry, mut corrupt } = self;
+        let access = Arc::clone(registry.access());
+        let fresh = tokio::spawn(async move { access.keep_fresh().await });
+        let keys = Arc::clone(&registry);
+        let rotation = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(std::time::Duration::from_hours(1));
+            loop {
+                ticks.tick().await;
+                if let Err(error) = keys.authenticator().keys().rotate().await {
+                    tracing::warn!(%error, "signing keys could not be rotated");
+                }
+            }
+        });
+        let quarantine = Arc::clone(&registry);
+        let integrity = tokio::spawn(async move {
+            while let Some(found) = corrupt.recv().await {
+                if let Err(error) = quarantine.quarantine(found).await {
+                    tracing::error!(%error, blob.object = %found.key, "a damaged object could not be quarantined");
+                }
+            }
+        });
+        let shutdown = CancellationToken::new();
+        let jobs = if config.server.has_role(Role::Jobs) {
+            super::upkeep::start(&registry, config, &shutdown)?
+        } else {
+            Vec::new()
+        };
+        Ok(Background { registry, shutdown, jobs, tasks: vec![fresh, rotation, integrity] })
+    }
+}
+
+impl Background {
+    /// Ends the tasks and closes the database.
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        for job in self.jobs {
+            if let Err(error) = job.await {
+                tracing::warn!(%error, "a background task did not end well");
+            }
+        }
+        for task in self.tasks {
+            task.abort();
+        }
+        self.registry.store().engine().close().await;
+    }
+}

@@ -1,0 +1,74 @@
+//! The jobs of this process: the runner, and the regular collection and scrub that the configuration asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::jobs::{self, NewJob};
+use metadata::{Store, Timestamp};
+use registry::Registry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
+use workers::{Job as _, JobError, Runner};
+
+use crate::config::Config;
+
+/// How often it is looked whether something is due to be scrubbed.
+const SCRUB_EVERY: Duration = Duration::from_hours(1);
+
+/// Background work waits for what people asked for.
+const PRIORITY: i64 = -50;
+
+/// Starts the runner and what feeds it; they end when `shutdown` is cancelled.
+pub(super) fn start(
+    registry: &Arc<Registry>,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Result<Vec<JoinHandle<()>>, JobError> {
+    let store = registry.store().clone();
+    let builder = Runner::builder(store.clone())?;
+    let runner = builder.job(CollectJob(Arc::clone(registry))).job(ScrubJob(Arc::clone(registry))).build();
+    let stop = shutdown.clone();
+    let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
+    if config.gc.enabled {
+        let make = |now| CollectJob::request(&Collect::default(), now);
+        tasks.push(tokio::spawn(regularly(store.clone(), config.gc.interval.std(), shutdown.clone(), make)));
+    }
+    let days = u32::try_from(config.gc.scrub_period.std().as_secs() / 86_400).unwrap_or(u32::MAX);
+    let scrub = Scrub { days, bytes_per_second: config.gc.scrub_rate.bytes() };
+    let make = move |now| ScrubJob::request(&scrub, now);
+    tasks.push(tokio::spawn(regularly(store, SCRUB_EVERY, shutdown.clone(), make)));
+    Ok(tasks)
+}
+
+/// Enqueues a job now and at every interval; one that is queued already is not enqueued again.
+async fn regularly(
+    store: Store,
+    every: Duration,
+    shutdown: CancellationToken,
+    make: impl Fn(Timestamp) -> Result<NewJob, JobError>,
+) {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_secs(1)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = enqueue(&store, &make).await {
+            tracing::warn!(%error, "regular maintenance could not be enqueued; it is tried again");
+        }
+    }
+}
+
+async fn enqueue(
+    store: &Store,
+    make: &impl Fn(Timestamp) -> Result<NewJob, JobError>,
+) -> Result<(), JobError> {
+    let now = store.now();
+    let job = make(now)?.dedupe("regular").priority(PRIORITY);
+    let mut tx = store.begin().await.map_err(JobError::retry)?;
+    jobs::enqueue(&mut tx, store.next_id().await.map_err(JobError::retry)?, now, job);
+    tx.relaxed();
+    store.commit(tx).await.map_err(JobError::retry)
+}

@@ -1,0 +1,79 @@
+//! `/v2/<name>/blobs/<digest>`
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    IF_RANGE, RANGE,
+};
+use oci::{ByteRange, Digest, RepoName};
+use registry::{Delete, Pull};
+
+use super::reply::Reply;
+use super::{Call, Failure, headers};
+use crate::body::ExactBody;
+use crate::config::storage::Backend;
+
+/// Blobs never change; only who may read them does, so shared caches must ask.
+const CACHE: &str = "private, max-age=31536000, immutable";
+
+pub(super) async fn pull(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> Result<Response, Failure> {
+    let registry = &call.app.registry;
+    let grant = registry.access().grant::<Pull>(&call.caller.principal, repo).await?;
+    let etag = format!("\"{digest}\"");
+    let text = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
+    let reply = |status| {
+        Reply::empty(status)
+            .with(ETAG, &etag)
+            .with(headers::CONTENT_DIGEST, digest.to_string())
+            .with(ACCEPT_RANGES, "bytes")
+            .with(CACHE_CONTROL, CACHE)
+    };
+    if call.head {
+        let size = registry.stat_blob(&grant, digest).await?;
+        return Ok(reply(StatusCode::OK).with(CONTENT_TYPE, OCTETS).body(Body::empty(), size).done());
+    }
+    let storage = &call.app.config.storage;
+    if storage.backend == Backend::S3 && storage.s3.redirect {
+        let lifetime = storage.s3.redirect_lifetime.std();
+        if let Some(url) = registry.presign_blob(&grant, digest, lifetime).await? {
+            let reply = Reply::empty(StatusCode::TEMPORARY_REDIRECT).located(&url);
+            return Ok(reply
+                .with(headers::CONTENT_DIGEST, digest.to_string())
+                .with(CACHE_CONTROL, "no-store")
+                .done());
+        }
+    }
+    let blob = registry.pull_blob(&grant, digest).await?;
+    if text(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|item| item.trim() == etag)) {
+        return Ok(reply(StatusCode::NOT_MODIFIED).done());
+    }
+    let size = blob.size_bytes;
+    let asked = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|known| known.trim() == etag));
+    let range = match asked {
+        Some(header) => ByteRange::resolve(header, size).map_err(|_| Failure::Unsatisfiable(size))?,
+        None => None,
+    };
+    let (start, length) = range.map_or((0, size), |range| (range.start, range.len));
+    let body = registry.read_blob(&blob, start..start + length).await?;
+    let body = match body.try_into_bytes() {
+        Ok(bytes) => Body::from(bytes),
+        Err(stream) => Body::new(ExactBody::new(stream, length)),
+    };
+    let reply = match range {
+        Some(range) => reply(StatusCode::PARTIAL_CONTENT)
+            .with(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.last())),
+        None => reply(StatusCode::OK),
+    };
+    Ok(reply.with(CONTENT_TYPE, OCTETS).with(CONTENT_DISPOSITION, "attachment").body(body, length).done())
+}
+
+const OCTETS: &str = "application/octet-stream";
+
+pub(super) async fn delete(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> Result<Response, Failure> {
+    let registry = &call.app.registry;
+    let grant = registry.access().grant::<Delete>(&call.caller.principal, repo).await?;
+    registry.delete_blob(&call.caller, &grant, digest).await?;
+    Ok(Reply::empty(StatusCode::ACCEPTED).done())
+}

@@ -1,0 +1,96 @@
+//! `/v2/<name>/manifests/<reference>`
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use oci::{ErrorCode, MediaType, OperationError, Reference, RepoName, Tag};
+use registry::{Delete, Error, Pull, Push};
+
+use super::reply::Reply;
+use super::{Call, Failure, headers};
+
+pub(super) async fn pull(
+    call: &Call<'_>,
+    repo: &RepoName,
+    reference: &Reference,
+) -> Result<Response, Failure> {
+    let registry = &call.app.registry;
+    let grant = registry.access().grant::<Pull>(&call.caller.principal, repo).await?;
+    let manifest = registry.pull_manifest(&grant, reference).await?;
+    let digest = manifest.digest.to_string();
+    let etag = format!("\"{digest}\"");
+    let known = call.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| known.split(',').any(|item| item.trim() == etag || item.trim() == digest)) {
+        let reply = Reply::empty(StatusCode::NOT_MODIFIED).with(ETAG, etag);
+        return Ok(reply.with(headers::CONTENT_DIGEST, digest).done());
+    }
+    let length = manifest.bytes.len() as u64;
+    let body = if call.head { Body::empty() } else { Body::from(manifest.bytes) };
+    Ok(Reply::empty(StatusCode::OK)
+        .with(CONTENT_TYPE, &manifest.media_type)
+        .with(headers::CONTENT_DIGEST, digest)
+        .with(ETAG, etag)
+        .body(body, length)
+        .done())
+}
+
+pub(super) async fn put(
+    call: &Call<'_>,
+    repo: &RepoName,
+    reference: &Reference,
+    tags: &[Tag],
+    body: Body,
+) -> Result<Response, Failure> {
+    let registry = &call.app.registry;
+    registry.create_project_for_push(&call.caller, repo).await?;
+    let grant = registry.access().grant::<Push>(&call.caller.principal, repo).await?;
+    let content_type = content_type(call)?;
+    let bytes = read(call, body).await?;
+    let put = registry.put_manifest(&call.caller, &grant, reference, tags, &content_type, bytes).await?;
+    let mut reply = Reply::empty(StatusCode::CREATED)
+        .located(&format!("/v2/{}/manifests/{}", repo.asked(), put.digest))
+        .with(headers::CONTENT_DIGEST, put.digest.to_string());
+    if let Some(subject) = put.subject {
+        reply = reply.with(headers::OCI_SUBJECT, subject.to_string());
+    }
+    for tag in &put.tags {
+        reply = reply.and(headers::OCI_TAG, tag.as_str());
+    }
+    Ok(reply.done())
+}
+
+fn content_type(call: &Call<'_>) -> Result<MediaType, Failure> {
+    let value = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(value) = value else {
+        let text = "a manifest needs a Content-Type: its media type".to_owned();
+        return Err(Failure::Operation(OperationError::Invalid(ErrorCode::ManifestInvalid, text)));
+    };
+    MediaType::from_header(value).map_err(|error| {
+        Failure::Operation(OperationError::Invalid(ErrorCode::ManifestInvalid, error.to_string()))
+    })
+}
+
+async fn read(call: &Call<'_>, body: Body) -> Result<Bytes, Failure> {
+    let limit = call.app.registry.settings().max_manifest_bytes;
+    let too_large = || Error::TooLarge(format!("a manifest has at most {limit} bytes"));
+    let limited = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+    match limited.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
+        Err(_) => Err(Error::BodyIncomplete.into()),
+    }
+}
+
+pub(super) async fn delete(
+    call: &Call<'_>,
+    repo: &RepoName,
+    reference: &Reference,
+) -> Result<Response, Failure> {
+    let registry = &call.app.registry;
+    let grant = registry.access().grant::<Delete>(&call.caller.principal, repo).await?;
+    registry.delete_manifest(&call.caller, &grant, reference).await?;
+    Ok(Reply::empty(StatusCode::ACCEPTED).done())
+}

@@ -1,0 +1,211 @@
+//! Claims joined into findings: one for each vulnerability, whatever its sources call it.
+//!
+//! A vulnerability has one finding for a package. Its names are joined over `aliases`, `upstream` and, for errata of
+//! distributions that put their CVEs there, `related`. An erratum that passes on several CVEs makes a finding for each.
+
+use super::candidates::Hit;
+use super::finding::{Exploited, Finding, Reason, Score, Suppression, SuppressionKind};
+use super::rating;
+use crate::advisory::import::is_cve;
+use crate::advisory::{NameKind, Status, scope};
+use crate::db::{Db, DbError, Head};
+use crate::package::{Distro, Package, PackageKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An identifier without what importers add after `#` to keep parts of one advisory apart.
+fn public(id: &str) -> &str {
+    id.split('#').next().unwrap_or(id)
+}
+
+/// The vulnerabilities that an advisory is about, each with its names.
+fn vulnerabilities(head: &Head<'_>, scope: &str) -> Vec<BTreeSet<String>> {
+    let errata = matches!(
+        scope::family(scope),
+        "AlmaLinux"
+            | "Rocky Linux"
+            | "Red Hat"
+            | "SUSE"
+            | "openSUSE"
+            | "openEuler"
+            | "Mageia"
+            | "Oracle Linux"
+            | "Fedora"
+            | "Amazon Linux"
+    );
+    let own = public(head.id);
+    let passed_on: Vec<&str> = match head.upstream.as_slice() {
+        [] if errata && !is_cve(own) => head.related.iter().copied().filter(|r| is_cve(r)).collect(),
+        upstream => upstream.to_vec(),
+    };
+    let cves: BTreeSet<&str> = passed_on.iter().copied().filter(|c| is_cve(c)).collect();
+    if cves.len() > 1 {
+        return cves.into_iter().map(|c| BTreeSet::from([c.to_owned()])).collect();
+    }
+    // Part of an erratum that an importer split by CVE: the erratum's name would join what was split.
+    let own = (passed_on.is_empty() || !head.id.contains('#')).then_some(own);
+    let names =
+        own.into_iter().chain(passed_on).chain(head.aliases.iter().copied()).map(|n| public(n).to_owned());
+    vec![names.collect()]
+}
+
+/// `CVE-2021-44228` sorts by year and number.
+fn id_order(id: &str) -> (u8, u64, u64, String) {
+    let cve = id.strip_prefix("CVE-").and_then(|r| r.split_once('-'));
+    match cve.and_then(|(y, n)| Some((y.parse().ok()?, n.parse().ok()?))) {
+        Some((year, number)) => (0, year, number, String::new()),
+        None if id.starts_with("GHSA-") => (1, 0, 0, id.to_owned()),
+        None => (2, 0, 0, id.to_owned()),
+    }
+}
+
+struct Group<'h, 'a> {
+    names: BTreeSet<String>,
+    hits: Vec<&'h Hit<'a>>,
+}
+
+/// Joins the hits of one package.
+pub(super) fn findings(
+    db: &Db<'_>,
+    package: &Package,
+    distro: Option<&Distro>,
+    hits: Vec<Hit<'_>>,
+) -> Result<Vec<Finding>, DbError> {
+    let mut groups: Vec<Group<'_, '_>> = Vec::new();
+    for hit in &hits {
+        for names in vulnerabilities(&hit.head, &hit.scope) {
+            let (mut same, other): (Vec<_>, Vec<_>) = std::mem::take(&mut groups)
+                .into_iter()
+                .partition(|g| g.names.iter().any(|n| names.contains(n)));
+            groups = other;
+            let mut joined = Group { names, hits: vec![hit] };
+            for g in same.drain(..) {
+                joined.names.extend(g.names);
+                joined.hits.extend(g.hits);
+            }
+            groups.push(joined);
+        }
+    }
+    groups.into_iter().filter_map(|g| finding(db, package, distro, &g).transpose()).collect()
+}
+
+fn finding(
+    db: &Db<'_>,
+    package: &Package,
+    distro: Option<&Distro>,
+    group: &Group<'_, '_>,
+) -> Result<Option<Finding>, DbError> {
+    let (denied, affected): (Vec<&Hit<'_>>, Vec<&Hit<'_>>) =
+        group.hits.iter().copied().partition(|h| h.status == Status::NotAffected);
+    if affected.is_empty() {
+        return Ok(None);
+    }
+    let Some(id) = group.names.iter().min_by_key(|n| id_order(n)).cloned() else { return Ok(None) };
+    let status = affected.iter().map(|h| h.status).min().unwrap_or(Status::Affected);
+    let (severity, severity_source, ratings) = rating::choose(db, &affected, &group.names, distro)?;
+    let cves: Vec<&String> = group.names.iter().filter(|n| is_cve(n)).collect();
+    let (mut epss, mut exploited) = (None, None);
+    for cve in &cves {
+        epss = epss.or(db.epss(cve)?.map(|(probability, percentile)| Score { probability, percentile }));
+        exploited = exploited.or(db.kev(cve)?.map(|k| Exploited {
+            added: k.added,
+            due: k.due,
+            ransomware: k.ransomware,
+        }));
+    }
+    let mut finding = Finding {
+        kind: package.kind,
+        package: display_name(package),
+        version: package.version.clone(),
+        arch: package.arch.clone(),
+        id: id.clone(),
+        aliases: group.names.iter().filter(|n| **n != id).cloned().collect(),
+        status,
+        severity,
+        severity_source,
+        ratings,
+        fixed_versions: fixed_versions(package.kind, &affected),
+        title: title(db, &affected)?,
+        epss,
+        exploited,
+        source: package.source.as_ref().map(|s| (s.name.clone(), s.version.clone())),
+        evidence: package.evidence.clone(),
+        because: reasons(db, &affected),
+        suppressed: Vec::new(),
+    };
+    if let Some(hit) = denied.first() {
+        let feed = db.feed_of(hit.at).map(|f| f.name.clone()).unwrap_or_default();
+        finding.suppress(Suppression {
+            kind: SuppressionKind::NotAffected,
+            reason: format!("{} says that {} is not affected", scope::family(&hit.scope), hit.name),
+            source: format!("{feed}: {}", public(hit.head.id)),
+            until: None,
+        });
+    }
+    Ok(Some(finding))
+}
+
+fn display_name(package: &Package) -> String {
+    match scope::language(package.kind) {
+        Some(_) => scope::language_name(package),
+        None => package.name.clone(),
+    }
+}
+
+/// Distribution packages have one line of versions: the newest repair is the one to take. Languages have branches.
+fn fixed_versions(kind: PackageKind, hits: &[&Hit<'_>]) -> Vec<String> {
+    let scheme = crate::version::Scheme::of(kind);
+    let mut all: Vec<String> =
+        hits.iter().filter(|h| h.status == Status::Fixed).flat_map(|h| h.fixed.clone()).collect();
+    all.sort_by(|a, b| {
+        crate::version::compare(scheme, a, b).unwrap_or_else(|_| a.cmp(b)).then_with(|| a.cmp(b))
+    });
+    all.dedup();
+    if matches!(kind, PackageKind::Deb | PackageKind::Rpm | PackageKind::Apk) && all.len() > 1 {
+        all.drain(..all.len() - 1);
+    }
+    all
+}
+
+fn title(db: &Db<'_>, hits: &[&Hit<'_>]) -> Result<String, DbError> {
+    let mut seen = BTreeSet::new();
+    for hit in hits.iter().filter(|h| seen.insert(h.at)).take(4) {
+        let details = db.details(hit.at)?;
+        if !details.summary.is_empty() {
+            return Ok(details.summary);
+        }
+        if let Some(line) = details.details.lines().find(|l| !l.trim().is_empty()) {
+            return Ok(line.trim().chars().take(200).collect());
+        }
+    }
+    Ok(String::new())
+}
+
+#[expect(clippy::zero_sized_map_values, reason = "merged like the others")]
+fn reasons(db: &Db<'_>, hits: &[&Hit<'_>]) -> Vec<Reason> {
+    let mut out: BTreeMap<Reason, ()> = BTreeMap::new();
+    for hit in hits {
+        let name_is = match hit.names {
+            NameKind::Source => "source package",
+            NameKind::Binary => "binary package",
+            _ => "package",
+        };
+        let order = scope::scheme(&hit.scope).to_string();
+        out.insert(
+            Reason {
+                advisory: public(hit.head.id).to_owned(),
+                feed: db.feed_of(hit.at).map(|f| f.name.clone()).unwrap_or_default(),
+                ecosystem: hit.scope.clone(),
+                name: hit.name.clone(),
+                name_is: name_is.to_owned(),
+                version: hit.version.clone(),
+                range: hit.range.clone(),
+                order: if hit.generic { format!("generic (not a version to {order})") } else { order },
+                status: hit.status,
+                fixed: hit.fixed.clone(),
+                module: hit.claim.module.map(str::to_owned),
+            },
+            (),
+        );
+    }
+    out.into_keys().collect()
+}

@@ -1,0 +1,200 @@
+//! Whether a version lies in what an advisory claims.
+//!
+//! OSV's evaluation: the events of a range are walked in version order, the last one at or below the version decides;
+//! `versions` lists count by themselves. Versions that the ecosystem's tool refuses are compared by the generic order
+//! and that is said in the verdict, so that "could not compare" is never "not affected".
+
+use crate::advisory::RangeKind;
+use crate::db::{Claim, EventRef};
+use crate::version::{Scheme, VersionKey};
+use std::cmp::Ordering;
+
+/// What a claim says of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Outside.
+    Outside,
+    /// Inside.
+    Inside {
+        /// Version that ends the range, if it ends in one.
+        fixed: Option<String>,
+        /// The range in words.
+        range: String,
+        /// Compared by the generic order because the ecosystem's tool refuses a version.
+        generic: bool,
+    },
+    /// The version cannot be compared at all.
+    Incomparable,
+}
+
+struct Compare<'a> {
+    text: &'a str,
+    scheme: Scheme,
+    key: Option<VersionKey>,
+    generic: Option<VersionKey>,
+    used_generic: bool,
+}
+
+impl<'a> Compare<'a> {
+    fn new(scheme: Scheme, text: &'a str) -> Self {
+        Self {
+            text,
+            scheme,
+            key: scheme.parse(text).ok(),
+            generic: Scheme::Generic.parse(text).ok(),
+            used_generic: false,
+        }
+    }
+
+    fn with(&mut self, other: &str) -> Ordering {
+        if let (Some(key), Ok(other)) = (&self.key, self.scheme.parse(other)) {
+            return key.compare(&other);
+        }
+        self.used_generic = true;
+        match (&self.generic, Scheme::Generic.parse(other)) {
+            (Some(key), Ok(other)) => key.compare(&other),
+            _ => self.text.cmp(other),
+        }
+    }
+}
+
+/// Judges a version.
+pub fn judge(scheme: Scheme, version: &str, claim: &Claim<'_>) -> Verdict {
+    if version.is_empty() {
+        return Verdict::Incomparable;
+    }
+    let mut compare = Compare::new(scheme, version);
+    for (kind, events) in &claim.ranges {
+        if *kind == RangeKind::Git || outside_limit(events, &mut compare) {
+            continue;
+        }
+        if let Some(fixed) = inside(events, &mut compare) {
+            return Verdict::Inside {
+                fixed: fixed.map(str::to_owned),
+                range: words(events),
+                generic: compare.used_generic,
+            };
+        }
+    }
+    if let Some(listed) = listed(version, claim, &compare) {
+        // A listed version may still lie before the end of a range, which then tells the repair.
+        let after = |e: &&EventRef<'_>| matches!(e, EventRef::Fixed(v) if scheme.parse(v).ok().zip(compare.key.as_ref()).is_some_and(|(f, k)| f.compare(k).is_gt()));
+        let fixed =
+            claim.ranges.iter().filter(|(k, _)| *k != RangeKind::Git).flat_map(|(_, e)| e).find(after);
+        let fixed = match fixed {
+            Some(EventRef::Fixed(v)) => Some((*v).to_owned()),
+            _ => None,
+        };
+        return Verdict::Inside { fixed, range: format!("listed version {listed}"), generic: false };
+    }
+    let incomparable =
+        compare.key.is_none() && !version.starts_with(|c: char| c.is_ascii_digit() || c == 'v');
+    if incomparable { Verdict::Incomparable } else { Verdict::Outside }
+}
+
+fn outside_limit(events: &[EventRef<'_>], compare: &mut Compare<'_>) -> bool {
+    let mut limits =
+        events.iter().filter_map(|e| if let EventRef::Limit(v) = e { Some(*v) } else { None }).peekable();
+    limits.peek().is_some() && !limits.any(|v| v == "*" || compare.with(v).is_lt())
+}
+
+/// `Some(end)` if the version is inside.
+fn inside<'a>(events: &[EventRef<'a>], compare: &mut Compare<'_>) -> Option<Option<&'a str>> {
+    let mut state = false;
+    let mut end = None;
+    for event in events {
+        match event {
+            EventRef::Introduced("0") => state = true,
+            EventRef::Introduced(v) if compare.with(v).is_ge() => (state, end) = (true, None),
+            EventRef::IntroducedAfter(v) if compare.with(v).is_gt() => (state, end) = (true, None),
+            EventRef::Fixed(v) => match compare.with(v) {
+                Ordering::Less => end = end.or(Some(*v)),
+                _ => state = false,
+            },
+            EventRef::LastAffected(v) if compare.with(v).is_gt() => state = false,
+            _ => {}
+        }
+    }
+    state.then_some(end)
+}
+
+fn listed<'a>(version: &str, claim: &Claim<'a>, compare: &Compare<'_>) -> Option<&'a str> {
+    if let Some(same) = claim.versions.iter().find(|v| **v == version) {
+        return Some(same);
+    }
+    let key = compare.key.as_ref()?;
+    if !matches!(
+        compare.scheme,
+        Scheme::Pep440 | Scheme::Rpm | Scheme::Golang | Scheme::Nuget | Scheme::Semver
+    ) {
+        return None;
+    }
+    claim.versions.iter().find(|v| compare.scheme.parse(v).is_ok_and(|k| k.compare(key).is_eq())).copied()
+}
+
+fn words(events: &[EventRef<'_>]) -> String {
+    let one = |e: &EventRef<'_>| match e {
+        EventRef::Introduced("0") => "from the first version".to_owned(),
+        EventRef::Introduced(v) => format!("from {v}"),
+        EventRef::IntroducedAfter(v) => format!("after {v}"),
+        EventRef::Fixed(v) => format!("before {v}"),
+        EventRef::LastAffected(v) => format!("up to {v}"),
+        EventRef::Limit(v) => format!("looked at below {v}"),
+    };
+    events.iter().take(12).map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim<'a>(events: &[EventRef<'a>]) -> Claim<'a> {
+        Claim { ranges: vec![(RangeKind::Ecosystem, events.to_vec())], ..Claim::default() }
+    }
+
+    fn is_in(version: &str, events: &[EventRef<'_>]) -> bool {
+        matches!(judge(Scheme::Semver, version, &claim(events)), Verdict::Inside { .. })
+    }
+
+    #[test]
+    fn the_last_event_at_or_below_the_version_decides() {
+        use EventRef::{Fixed, Introduced, LastAffected};
+        let two = [Introduced("0"), Fixed("1.2.0"), Introduced("2.0.0"), LastAffected("2.3.0")];
+        for (version, expected) in [
+            ("0.1.0", true),
+            ("1.2.0", false),
+            ("1.9.0", false),
+            ("2.0.0", true),
+            ("2.3.0", true),
+            ("2.3.1", false),
+        ] {
+            assert_eq!(is_in(version, &two), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_repair_of_the_own_branch_is_named() {
+        use EventRef::{Fixed, Introduced};
+        let events = [Introduced("1.0.0"), Fixed("1.2.0"), Introduced("2.0.0"), Fixed("2.4.0")];
+        let Verdict::Inside { fixed, .. } = judge(Scheme::Semver, "2.1.0", &claim(&events)) else {
+            panic!("outside")
+        };
+        assert_eq!(fixed.as_deref(), Some("2.4.0"));
+    }
+
+    #[test]
+    fn a_limit_ends_what_is_spoken_of() {
+        use EventRef::{Introduced, Limit};
+        assert!(is_in("1.0.0", &[Introduced("0"), Limit("2.0.0")]));
+        assert!(!is_in("2.0.0", &[Introduced("0"), Limit("2.0.0")]));
+        assert!(is_in("9.0.0", &[Introduced("0"), Limit("*")]));
+    }
+
+    #[test]
+    fn listed_versions_count_and_python_ones_by_value() {
+        let c = Claim { versions: vec!["1.0"], ..Claim::default() };
+        assert!(matches!(judge(Scheme::Pep440, "1.0.0", &c), Verdict::Inside { .. }));
+        assert_eq!(judge(Scheme::Pep440, "1.1", &c), Verdict::Outside);
+        assert_eq!(judge(Scheme::Golang, "(devel)", &c), Verdict::Incomparable);
+    }
+}

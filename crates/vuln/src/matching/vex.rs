@@ -1,0 +1,448 @@
+//! VEX: what a vendor or we ourselves say of a vulnerability in a product. OpenVEX, CSAF 2.0 VEX, CycloneDX analyses.
+//!
+//! A statement names vulnerabilities, products and a status. `not_affected` and `fixed` excuse a finding – shown, with
+//! the justification – and a later statement overrules an earlier one. Who may speak is the caller's decision: only
+//! documents that it trusts are handed in.
+
+use super::finding::{Finding, Suppression, SuppressionKind};
+use super::ignore::purl_means;
+use crate::advisory::Status;
+use crate::package::{Distro, Inventory, Package};
+use crate::purl::Purl;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longest document, in bytes.
+const MAX_DOCUMENT_BYTES: usize = 256 << 20;
+
+/// What a statement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VexStatus {
+    /// Not affected.
+    NotAffected,
+    /// Affected.
+    Affected,
+    /// Repaired in this product.
+    Fixed,
+    /// Being looked at.
+    UnderInvestigation,
+}
+
+/// A product and the parts of it that are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VexProduct {
+    /// Package URL or other identifier.
+    pub id: String,
+    /// Package URLs of components; empty: the product as a whole.
+    pub subcomponents: Vec<String>,
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VexStatement {
+    /// The vulnerability's names.
+    pub vulnerabilities: Vec<String>,
+    /// Products.
+    pub products: Vec<VexProduct>,
+    /// What is said.
+    pub status: VexStatus,
+    /// Why, as a label of the form (`vulnerable_code_not_present`).
+    pub justification: String,
+    /// Why, in words.
+    pub statement: String,
+    /// When, RFC 3339, empty if not stated.
+    pub timestamp: String,
+}
+
+/// A document of statements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VexDocument {
+    /// Identifier or file name.
+    pub id: String,
+    /// Who wrote it.
+    pub author: String,
+    /// Its statements.
+    pub statements: Vec<VexStatement>,
+}
+
+/// A document that cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VexError {
+    /// Longer than 256 MiB.
+    #[error("VEX document of {len_bytes} bytes is too long")]
+    TooLong {
+        /// Its length.
+        len_bytes: usize,
+    },
+    /// None of the known forms, or damaged.
+    #[error("not a VEX document: {reason}")]
+    Form {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl VexDocument {
+    /// Reads a document of any of the three forms.
+    ///
+    /// # Errors
+    /// [`VexError`].
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, VexError> {
+        if bytes.len() > MAX_DOCUMENT_BYTES {
+            return Err(VexError::TooLong { len_bytes: bytes.len() });
+        }
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|e| VexError::Form { reason: e.to_string() })?;
+        let mut document = if value.get("statements").is_some() {
+            openvex(value)?
+        } else if value.get("document").is_some() {
+            csaf(value)?
+        } else if value.get("bomFormat").is_some() {
+            cyclonedx(value)?
+        } else {
+            return Err(VexError::Form { reason: "neither OpenVEX nor CSAF nor CycloneDX".into() });
+        };
+        if document.id.is_empty() {
+            name.clone_into(&mut document.id);
+        }
+        Ok(document)
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, VexError> {
+    serde_json::from_value(value).map_err(|e| VexError::Form { reason: e.to_string() })
+}
+
+#[derive(Deserialize)]
+struct OpenVex {
+    #[serde(rename = "@id", default)]
+    id: String,
+    #[serde(default)]
+    author: String,
+    #[serde(default)]
+    timestamp: String,
+    statements: Vec<OpenStatement>,
+}
+
+#[derive(Deserialize)]
+struct OpenStatement {
+    vulnerability: Value,
+    #[serde(default)]
+    products: Vec<Value>,
+    status: String,
+    #[serde(default)]
+    justification: String,
+    #[serde(default)]
+    impact_statement: String,
+    #[serde(default)]
+    action_statement: String,
+    #[serde(default)]
+    timestamp: String,
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn texts(value: Option<&Value>) -> Vec<String> {
+    value
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `@id` and the package URL in `identifiers`.
+fn component_ids(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(id) => vec![id.clone()],
+        other => {
+            let purl = other.get("identifiers").map(|i| text(i, "purl")).unwrap_or_default();
+            [text(other, "@id"), purl].into_iter().filter(|i| !i.is_empty()).collect()
+        }
+    }
+}
+
+fn openvex(value: Value) -> Result<VexDocument, VexError> {
+    let d: OpenVex = read(value)?;
+    let mut statements = Vec::new();
+    for s in d.statements {
+        let mut vulnerabilities = match &s.vulnerability {
+            Value::String(id) => vec![id.clone()],
+            other => vec![text(other, "name"), text(other, "@id")],
+        };
+        vulnerabilities.extend(texts(s.vulnerability.get("aliases")));
+        vulnerabilities.retain(|v| !v.is_empty());
+        let status = match s.status.as_str() {
+            "not_affected" => VexStatus::NotAffected,
+            "affected" => VexStatus::Affected,
+            "fixed" => VexStatus::Fixed,
+            "under_investigation" => VexStatus::UnderInvestigation,
+            other => return Err(VexError::Form { reason: format!("status {other:?}") }),
+        };
+        let products = s.products.iter().flat_map(|p| {
+            let subcomponents: Vec<String> = p
+                .get("subcomponents")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .flat_map(component_ids)
+                .collect();
+            component_ids(p)
+                .into_iter()
+                .map(move |id| VexProduct { id, subcomponents: subcomponents.clone() })
+        });
+        statements.push(VexStatement {
+            vulnerabilities,
+            products: products.collect(),
+            status,
+            justification: s.justification,
+            statement: if s.impact_statement.is_empty() { s.action_statement } else { s.impact_statement },
+            timestamp: if s.timestamp.is_empty() { d.timestamp.clone() } else { s.timestamp },
+        });
+    }
+    Ok(VexDocument { id: d.id, author: d.author, statements })
+}
+
+/// CSAF product id → package URLs (component, or component as part of a platform).
+fn csaf_products(tree: &Value) -> BTreeMap<String, VexProduct> {
+    fn walk(branch: &Value, depth: u32, out: &mut BTreeMap<String, VexProduct>) {
+        if depth > 32 {
+            return;
+        }
+        let named = branch.get("full_product_names").and_then(Value::as_array).into_iter().flatten();
+        for product in branch.get("product").into_iter().chain(named) {
+            let purl =
+                product.get("product_identification_helper").map(|h| text(h, "purl")).unwrap_or_default();
+            let id = text(product, "product_id");
+            let identity = if purl.is_empty() { id.clone() } else { purl };
+            out.insert(id, VexProduct { id: identity, subcomponents: Vec::new() });
+        }
+        for inner in branch.get("branches").and_then(Value::as_array).into_iter().flatten() {
+            walk(inner, depth + 1, out);
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk(tree, 0, &mut out);
+    for relation in tree.get("relationships").and_then(Value::as_array).into_iter().flatten() {
+        let name = relation.get("full_product_name").map(|p| text(p, "product_id")).unwrap_or_default();
+        let part = out.get(&text(relation, "product_reference")).map(|p| p.id.clone());
+        let whole = out.get(&text(relation, "relates_to_product_reference")).map(|p| p.id.clone());
+        if let (Some(part), Some(whole)) = (part, whole) {
+            out.insert(name, VexProduct { id: whole, subcomponents: vec![part] });
+        }
+    }
+    out
+}
+
+fn csaf(value: Value) -> Result<VexDocument, VexError> {
+    let meta = value.get("document").cloned().unwrap_or_default();
+    let products = csaf_products(value.get("product_tree").unwrap_or(&Value::Null));
+    let tracking = meta.get("tracking").cloned().unwrap_or_default();
+    let mut statements = Vec::new();
+    for v in value.get("vulnerabilities").and_then(Value::as_array).into_iter().flatten() {
+        let mut names = vec![text(v, "cve")];
+        names.extend(v.get("ids").and_then(Value::as_array).into_iter().flatten().map(|i| text(i, "text")));
+        names.retain(|n| !n.is_empty());
+        let mut labels: BTreeMap<String, String> = BTreeMap::new();
+        for flag in v.get("flags").and_then(Value::as_array).into_iter().flatten() {
+            labels.extend(texts(flag.get("product_ids")).into_iter().map(|id| (id, text(flag, "label"))));
+        }
+        let mut impacts: BTreeMap<String, String> = BTreeMap::new();
+        for threat in v.get("threats").and_then(Value::as_array).into_iter().flatten() {
+            if text(threat, "category") == "impact" {
+                impacts.extend(
+                    texts(threat.get("product_ids")).into_iter().map(|id| (id, text(threat, "details"))),
+                );
+            }
+        }
+        let states = [
+            ("known_not_affected", VexStatus::NotAffected),
+            ("known_affected", VexStatus::Affected),
+            ("fixed", VexStatus::Fixed),
+            ("first_fixed", VexStatus::Fixed),
+            ("under_investigation", VexStatus::UnderInvestigation),
+        ];
+        for (key, status) in states {
+            for id in texts(v.get("product_status").and_then(|s| s.get(key))) {
+                let Some(product) = products.get(&id) else { continue };
+                statements.push(VexStatement {
+                    vulnerabilities: names.clone(),
+                    products: vec![product.clone()],
+                    status,
+                    justification: labels.get(&id).cloned().unwrap_or_default(),
+                    statement: impacts.get(&id).cloned().unwrap_or_default(),
+                    timestamp: text(&tracking, "current_release_date"),
+                });
+            }
+        }
+    }
+    if statements.is_empty() && value.get("vulnerabilities").is_none() {
+        return Err(VexError::Form { reason: "CSAF document without vulnerabilities".into() });
+    }
+    let author = meta.get("publisher").map(|p| text(p, "name")).unwrap_or_default();
+    Ok(VexDocument { id: text(&tracking, "id"), author, statements })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one form for all readers")]
+fn cyclonedx(value: Value) -> Result<VexDocument, VexError> {
+    fn components(value: &Value, depth: u32, out: &mut BTreeMap<String, String>) {
+        if depth > 64 {
+            return;
+        }
+        let (reference, purl) = (text(value, "bom-ref"), text(value, "purl"));
+        if !reference.is_empty() && !purl.is_empty() {
+            out.insert(reference, purl);
+        }
+        for c in value.get("components").and_then(Value::as_array).into_iter().flatten() {
+            components(c, depth + 1, out);
+        }
+    }
+    let mut known = BTreeMap::new();
+    components(&value, 0, &mut known);
+    let meta = value.get("metadata").cloned().unwrap_or_default();
+    components(meta.get("component").unwrap_or(&Value::Null), 0, &mut known);
+    let mut statements = Vec::new();
+    for v in value.get("vulnerabilities").and_then(Value::as_array).into_iter().flatten() {
+        let Some(analysis) = v.get("analysis") else { continue };
+        let status = match text(analysis, "state").as_str() {
+            "not_affected" | "false_positive" => VexStatus::NotAffected,
+            "resolved" | "resolved_with_pedigree" => VexStatus::Fixed,
+            "exploitable" => VexStatus::Affected,
+            "in_triage" => VexStatus::UnderInvestigation,
+            _ => continue,
+        };
+        let mut vulnerabilities = vec![text(v, "id")];
+        vulnerabilities.extend(
+            v.get("references").and_then(Value::as_array).into_iter().flatten().map(|r| text(r, "id")),
+        );
+        vulnerabilities.retain(|n| !n.is_empty());
+        let affects =
+            v.get("affects").and_then(Value::as_array).into_iter().flatten().map(|a| text(a, "ref"));
+        let products = affects.map(|r| {
+            // A BOM-Link (`urn:cdx:serial/version#ref`) names a component of another document by its reference.
+            let local = r
+                .rsplit_once('#')
+                .filter(|_| r.starts_with("urn:cdx:"))
+                .map_or(r.as_str(), |(_, l)| l)
+                .to_owned();
+            let id = known.get(&local).cloned().unwrap_or(local);
+            VexProduct { id: id.replace("%40", "@").replace("%2B", "+"), subcomponents: Vec::new() }
+        });
+        statements.push(VexStatement {
+            vulnerabilities,
+            products: products.collect(),
+            status,
+            justification: text(analysis, "justification"),
+            statement: text(analysis, "detail"),
+            timestamp: text(v, "updated"),
+        });
+    }
+    let author = meta.get("authors").and_then(|a| a.get(0)).map(|a| text(a, "name")).unwrap_or_default();
+    Ok(VexDocument { id: text(&value, "serialNumber"), author, statements })
+}
+
+/// What a VEX product may name: the scanned thing itself and every package in it.
+pub(super) fn product_names(inventory: &Inventory, products: &[String]) -> BTreeSet<String> {
+    let own =
+        |p: &Package| Purl::of_package(p, inventory.distro.as_ref()).map(|u| u.without_version().to_string());
+    products.iter().cloned().chain(inventory.packages.iter().filter_map(own)).collect()
+}
+
+fn product_means(product: &VexProduct, package: &Purl, known: &BTreeSet<String>) -> bool {
+    if product.subcomponents.is_empty() {
+        return purl_means(&product.id, package)
+            || known.contains(&product.id) && product.id.starts_with("pkg:oci/");
+    }
+    let here = known.contains(&product.id)
+        || Purl::parse(&product.id).is_ok_and(|p| {
+            let whole = p.without_version().to_string();
+            known.iter().any(|k| *k == whole || Purl::parse(k).is_ok_and(|k| purl_means(&product.id, &k)))
+        });
+    here && product.subcomponents.iter().any(|s| purl_means(s, package))
+}
+
+/// Applies the latest statement that speaks of a finding.
+pub(super) fn apply(
+    finding: &mut Finding,
+    package: &Package,
+    distro: Option<&Distro>,
+    documents: &[VexDocument],
+    known: &BTreeSet<String>,
+) {
+    let Some(purl) = Purl::of_package(package, distro).filter(|_| !documents.is_empty()) else { return };
+    let names =
+        |s: &VexStatement| s.vulnerabilities.iter().any(|v| *v == finding.id || finding.aliases.contains(v));
+    let mut latest: Option<(&VexDocument, &VexStatement)> = None;
+    for document in documents {
+        for s in document.statements.iter().filter(|s| names(s)) {
+            let speaks = s.products.iter().any(|p| product_means(p, &purl, known));
+            if speaks && latest.is_none_or(|(_, l)| s.timestamp >= l.timestamp) {
+                latest = Some((document, s));
+            }
+        }
+    }
+    let Some((document, s)) = latest else { return };
+    match s.status {
+        VexStatus::NotAffected | VexStatus::Fixed => {
+            let said = if s.status == VexStatus::Fixed { "fixed" } else { "not affected" };
+            let why: Vec<&str> = [s.justification.as_str(), s.statement.as_str()]
+                .into_iter()
+                .filter(|w| !w.is_empty())
+                .collect();
+            let reason = if why.is_empty() { said.to_owned() } else { format!("{said}: {}", why.join("; ")) };
+            let source = if document.author.is_empty() {
+                document.id.clone()
+            } else {
+                format!("{} ({})", document.id, document.author)
+            };
+            finding.suppress(Suppression { kind: SuppressionKind::Vex, reason, source, until: None });
+        }
+        VexStatus::UnderInvestigation => {
+            if finding.status == Status::Affected {
+                finding.status = Status::UnderInvestigation;
+            }
+        }
+        VexStatus::Affected => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_forms_say_the_same() {
+        let openvex = br#"{"@context":"https://openvex.dev/ns/v0.2.0","@id":"a","author":"x","timestamp":"2026-01-01T00:00:00Z","statements":[
+          {"vulnerability":{"name":"CVE-2023-1"},"products":[{"@id":"pkg:npm/lodash@4.17.0"}],"status":"not_affected","justification":"component_not_present"}]}"#;
+        let csaf = br#"{"document":{"category":"csaf_vex","csaf_version":"2.0","publisher":{"name":"x"},"tracking":{"id":"a"}},
+          "product_tree":{"full_product_names":[{"product_id":"P","product_identification_helper":{"purl":"pkg:npm/lodash@4.17.0"}}]},
+          "vulnerabilities":[{"cve":"CVE-2023-1","product_status":{"known_not_affected":["P"]},"flags":[{"label":"component_not_present","product_ids":["P"]}]}]}"#;
+        let cdx = br#"{"bomFormat":"CycloneDX","specVersion":"1.4","serialNumber":"a","components":[{"bom-ref":"r","purl":"pkg:npm/lodash@4.17.0"}],
+          "vulnerabilities":[{"id":"CVE-2023-1","analysis":{"state":"not_affected","justification":"component_not_present"},"affects":[{"ref":"r"}]}]}"#;
+        for form in [&openvex[..], &csaf[..], &cdx[..]] {
+            let d = VexDocument::parse("x.json", form).expect("document");
+            let s = &d.statements[0];
+            assert_eq!(
+                (s.status, s.products[0].id.as_str()),
+                (VexStatus::NotAffected, "pkg:npm/lodash@4.17.0")
+            );
+            assert_eq!(s.justification, "component_not_present");
+        }
+    }
+
+    #[test]
+    fn a_subcomponent_counts_only_inside_its_product() {
+        let product = VexProduct {
+            id: "pkg:golang/example.org/app".into(),
+            subcomponents: vec!["pkg:golang/example.org/lib@v1.0.0".into()],
+        };
+        let lib = Purl::parse("pkg:golang/example.org/lib@v1.0.0").expect("purl");
+        let with = BTreeSet::from(["pkg:golang/example.org/app".to_owned()]);
+        assert!(product_means(&product, &lib, &with));
+        assert!(!product_means(&product, &lib, &BTreeSet::new()));
+    }
+}

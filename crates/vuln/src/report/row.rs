@@ -1,0 +1,161 @@
+//! One finding of any section, as the flat forms need it.
+
+use super::{LicenseFinding, MalwareFinding};
+use crate::secrets::SecretFinding;
+use crate::{Severity, matching, misconfig};
+
+/// Sections of a report, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// Vulnerable packages.
+    Vulnerability,
+    /// Secrets.
+    Secret,
+    /// Misconfiguration.
+    Misconfiguration,
+    /// Licences.
+    License,
+    /// Malware.
+    Malware,
+}
+
+impl Section {
+    /// Heading and SARIF tag.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vulnerability => "vulnerability",
+            Self::Secret => "secret",
+            Self::Misconfiguration => "misconfiguration",
+            Self::License => "license",
+            Self::Malware => "malware",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Section.
+    pub section: Section,
+    /// CVE, rule or licence.
+    pub id: String,
+    /// Severity.
+    pub severity: Severity,
+    /// Package and version, or the file.
+    pub subject: String,
+    /// Installed version, for packages.
+    pub version: String,
+    /// Repairing versions, in order.
+    pub fixed: Vec<String>,
+    /// Status or class.
+    pub status: String,
+    /// One line.
+    pub title: String,
+    /// What to do, or more on it.
+    pub help: String,
+    /// File.
+    pub path: String,
+    /// First and last line.
+    pub lines: Option<(usize, usize)>,
+    /// Why it does not count.
+    pub suppressed: Option<String>,
+}
+
+impl Row {
+    pub(super) fn of_vulnerability(finding: &matching::Finding) -> Self {
+        let fixed = finding.fixed_versions.clone();
+        let help = match fixed.as_slice() {
+            [] => format!("no fixed version is known ({})", finding.status.name()),
+            versions => format!("update to {}", versions.join(" or ")),
+        };
+        let excuse = |entry: &matching::Suppression| {
+            let source = if entry.source.is_empty() { String::new() } else { format!(" ({})", entry.source) };
+            format!("{}{source}", entry.reason)
+        };
+        Self {
+            section: Section::Vulnerability,
+            id: finding.id.clone(),
+            severity: finding.severity,
+            subject: finding.package.clone(),
+            version: finding.version.clone(),
+            fixed,
+            status: finding.status.name().to_owned(),
+            title: finding.title.clone(),
+            help,
+            path: finding.evidence.first().map(|evidence| evidence.path.clone()).unwrap_or_default(),
+            lines: None,
+            suppressed: finding.suppressed.first().map(excuse),
+        }
+    }
+
+    pub(super) fn of_secret(finding: &SecretFinding) -> Self {
+        let place = if finding.deleted { " (in a file that a later layer deletes)" } else { "" };
+        Self {
+            section: Section::Secret,
+            id: finding.id.clone(),
+            severity: finding.severity,
+            subject: finding.path.clone(),
+            version: String::new(),
+            fixed: Vec::new(),
+            status: if finding.verified { "verified form".into() } else { "matched".into() },
+            title: format!("{}: {}{place}", finding.title, finding.masked),
+            help: "revoke the secret, remove it from every layer and pass it at run time".into(),
+            path: finding.path.clone(),
+            lines: Some((finding.line, finding.line)),
+            suppressed: None,
+        }
+    }
+
+    pub(super) fn of_misconfiguration(finding: &misconfig::Finding) -> Self {
+        let message =
+            if finding.message == finding.title { String::new() } else { format!(": {}", finding.message) };
+        Self {
+            section: Section::Misconfiguration,
+            id: finding.id.clone(),
+            severity: finding.severity,
+            subject: finding.path.clone(),
+            version: String::new(),
+            fixed: Vec::new(),
+            status: finding.aliases.join(", "),
+            title: format!("{}{message}", finding.title),
+            help: finding.remedy.clone(),
+            path: finding.path.clone(),
+            lines: finding.lines,
+            suppressed: None,
+        }
+    }
+
+    pub(super) fn of_license(finding: &LicenseFinding) -> Self {
+        Self {
+            section: Section::License,
+            id: finding.license.clone(),
+            severity: finding.severity,
+            subject: finding.package.clone(),
+            version: finding.version.clone(),
+            fixed: Vec::new(),
+            status: finding.class.name().to_owned(),
+            title: format!("{} is {}", finding.license, finding.class.name()),
+            help: "decide whether this licence may be used, and record it in the policy".into(),
+            path: finding.path.clone(),
+            lines: None,
+            suppressed: None,
+        }
+    }
+
+    pub(super) fn of_malware(finding: &MalwareFinding) -> Self {
+        Self {
+            section: Section::Malware,
+            id: finding.name.clone(),
+            severity: Severity::Critical,
+            subject: finding.path.clone(),
+            version: String::new(),
+            fixed: Vec::new(),
+            status: finding.digest.to_string(),
+            title: format!("known malware `{}`", finding.name),
+            help: "do not run this image; find out how the file came into it".into(),
+            path: finding.path.clone(),
+            lines: None,
+            suppressed: None,
+        }
+    }
+}

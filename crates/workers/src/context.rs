@@ -1,0 +1,214 @@
+//! What a job has while it runs: its lease, its checkpoint, its log, and the signal to stop.
+//!
+//! Invariant: what a job writes through [`JobContext::commit`] is kept only while it holds its lease.
+
+use crate::job::JobError;
+use metadata::jobs::{self, Claimed, JobLease, LEASE_LOST};
+use metadata::{CommitError, Store, Tx};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// Lines of log that wait to be written; more are dropped and counted.
+const LINES: usize = 500;
+
+/// Why a job is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// A person asked for it.
+    Cancelled,
+    /// The process ends.
+    Shutdown,
+    /// Another process has the job.
+    LeaseLost,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    progress: Option<(i64, Option<i64>)>,
+    lines: Vec<(metadata::Timestamp, &'static str, String)>,
+    dropped: usize,
+}
+
+/// The context of one attempt.
+#[derive(Debug)]
+pub struct JobContext {
+    store: Store,
+    claimed: Claimed,
+    stop: CancellationToken,
+    reason: Mutex<Option<StopReason>>,
+    notes: Mutex<Notes>,
+    completed: Mutex<bool>,
+}
+
+impl JobContext {
+    pub(crate) fn new(store: Store, claimed: Claimed) -> Self {
+        Self {
+            store,
+            claimed,
+            stop: CancellationToken::new(),
+            reason: Mutex::new(None),
+            notes: Mutex::new(Notes::default()),
+            completed: Mutex::new(false),
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> JobLease {
+        self.claimed.lease
+    }
+
+    /// The project it works for.
+    pub fn project(&self) -> Option<i64> {
+        self.claimed.project
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> i64 {
+        self.claimed.attempt
+    }
+
+    /// Whether no attempt follows this one.
+    pub fn is_last_attempt(&self) -> bool {
+        self.claimed.attempt >= self.claimed.max_attempts
+    }
+
+    /// What a former attempt left to go on from. One that does not parse is as good as none.
+    pub fn checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
+        self.claimed.checkpoint.as_deref().and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    /// `Err(Stopped)` once the job shall stop; return it with `?`.
+    pub fn check(&self) -> Result<(), JobError> {
+        if self.stop.is_cancelled() { Err(JobError::Stopped) } else { Ok(()) }
+    }
+
+    /// Waits until the job shall stop: for `select!` beside long waits.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// How far the job is, in its own unit. Written within seconds.
+    pub fn progress(&self, done: i64, total: Option<i64>) {
+        lock(&self.notes).progress = Some((done, total));
+    }
+
+    /// A line for the job's log.
+    pub fn info(&self, message: impl Into<String>) {
+        self.line("info", message.into());
+    }
+
+    /// A warning for the job's log.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.line("warn", message.into());
+    }
+
+    pub(crate) fn error(&self, message: impl Into<String>) {
+        self.line("error", message.into());
+    }
+
+    fn line(&self, level: &'static str, message: String) {
+        let at = self.store.now();
+        let mut notes = lock(&self.notes);
+        if notes.lines.len() < LINES {
+            notes.lines.push((at, level, message));
+        } else {
+            notes.dropped += 1;
+        }
+    }
+
+    /// Commits a transaction if the lease is still held; progress and log go with it.
+    pub async fn commit(&self, mut tx: Tx) -> Result<(), JobError> {
+        jobs::fence(&mut tx, self.lease());
+        self.append_notes(&mut tx).await?;
+        self.fenced(self.store.commit(tx).await)
+    }
+
+    /// Commits a transaction and what the next attempt goes on from, together.
+    pub async fn commit_with_checkpoint(
+        &self,
+        mut tx: Tx,
+        checkpoint: &impl Serialize,
+    ) -> Result<(), JobError> {
+        let state = serde_json::to_string(checkpoint).map_err(JobError::failed)?;
+        jobs::checkpoint(&mut tx, self.lease(), &state);
+        self.append_notes(&mut tx).await?;
+        self.fenced(self.store.commit(tx).await)
+    }
+
+    /// Keeps what the next attempt goes on from.
+    pub async fn save(&self, checkpoint: &impl Serialize) -> Result<(), JobError> {
+        let mut tx = self.store.begin().await?;
+        tx.relaxed();
+        self.commit_with_checkpoint(tx, checkpoint).await
+    }
+
+    /// Commits a transaction and the end of the job, together. Return `Ok` after it.
+    pub async fn complete(&self, mut tx: Tx) -> Result<(), JobError> {
+        self.append_notes(&mut tx).await?;
+        jobs::succeed(&mut tx, self.lease(), self.store.now());
+        self.fenced(self.store.commit(tx).await)?;
+        *lock(&self.completed) = true;
+        Ok(())
+    }
+
+    /// A lost lease stops the job; other conflicts are the job's to plan again.
+    fn fenced(&self, result: Result<(), CommitError>) -> Result<(), JobError> {
+        match result {
+            Err(error) if error.conflicts_at(LEASE_LOST) => {
+                self.tell_to_stop(StopReason::LeaseLost);
+                Err(JobError::Stopped)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Appends progress and log lines that wait. They are lost if the transaction is; they are notes.
+    pub(crate) async fn append_notes(&self, tx: &mut Tx) -> Result<(), JobError> {
+        let Notes { progress, mut lines, dropped } = std::mem::take(&mut *lock(&self.notes));
+        if dropped > 0 {
+            lines.push((self.store.now(), "warn", format!("{dropped} more lines were not kept")));
+        }
+        if let Some((done, total)) = progress {
+            jobs::progress(tx, self.lease(), done, total);
+        }
+        let ids = self.store.ids().many(u32::try_from(lines.len()).unwrap_or(u32::MAX)).await?;
+        for (id, (at, level, message)) in ids.zip(lines) {
+            jobs::log(tx, self.lease(), id, at, level, &message);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_notes(&self) -> bool {
+        let notes = lock(&self.notes);
+        notes.progress.is_some() || !notes.lines.is_empty()
+    }
+
+    pub(crate) fn tell_to_stop(&self, reason: StopReason) {
+        let mut known = lock(&self.reason);
+        // A lost lease outweighs the rest: nothing may be written any more.
+        if known.is_none() || reason == StopReason::LeaseLost {
+            *known = Some(reason);
+        }
+        drop(known);
+        self.stop.cancel();
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        *lock(&self.reason)
+    }
+
+    pub(crate) fn is_completed(&self) -> bool {
+        *lock(&self.completed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,91 @@
+//! Duties: short recurring work that exactly one process does at a time, held by a named lease – sealing the audit,
+//! writing the checkpoint.
+
+use crate::job::JobError;
+use futures_util::future::BoxFuture;
+use metadata::Store;
+use metadata::leases::{self, Held, LEASE_HELD};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// A duty holds its lease for so many of its rounds, at least [`SHORTEST_LEASE`].
+const ROUNDS: u32 = 3;
+const SHORTEST_LEASE: Duration = Duration::from_secs(15);
+
+/// A recurring duty of one process.
+pub trait Duty: Send + Sync + 'static {
+    /// The name of its lease; never changes.
+    const NAME: &'static str;
+
+    /// The pause between rounds.
+    fn every(&self) -> Duration;
+
+    /// One round, shorter than its lease. What it writes carries `leases::fence` of `held`.
+    fn round(&self, store: &Store, held: &Held) -> impl Future<Output = Result<(), JobError>> + Send;
+}
+
+/// A duty without its type.
+pub(crate) trait AnyDuty: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn every(&self) -> Duration;
+    fn round<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>>;
+}
+
+impl<D: Duty> AnyDuty for D {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn every(&self) -> Duration {
+        Duty::every(self)
+    }
+
+    fn round<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>> {
+        Box::pin(Duty::round(self, store, held))
+    }
+}
+
+/// Does a duty until the process ends: takes the lease when it is free, renews it in time.
+pub(crate) async fn keep(store: Store, duty: Arc<dyn AnyDuty>, owner: String, shutdown: CancellationToken) {
+    let mut rounds = interval(duty.every());
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut held = None;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = rounds.tick() => {}
+        }
+        if let Err(error) = once(&store, &*duty, &owner, &mut held).await {
+            tracing::warn!(duty = duty.name(), %error, "a duty's round failed");
+        }
+    }
+    if let Some((held, _)) = held
+        && let Err(error) = leases::give_back(&store, &held).await
+    {
+        tracing::warn!(duty = duty.name(), %error, "a lease was not given back and will expire");
+    }
+}
+
+/// One round, if this process has or gets the lease. It is renewed when half of it is over: an idle process writes
+/// little.
+pub(crate) async fn once(
+    store: &Store,
+    duty: &dyn AnyDuty,
+    owner: &str,
+    held: &mut Option<(Held, Instant)>,
+) -> Result<(), JobError> {
+    let lease = (duty.every() * ROUNDS).max(SHORTEST_LEASE);
+    let kept = match held.take() {
+        Some((old, since)) if since.elapsed() < lease / 2 => Some((old, since)),
+        Some((old, _)) if leases::renew(store, &old, lease).await? => Some((old, Instant::now())),
+        _ => leases::take(store, duty.name(), owner, lease).await?.map(|new| (new, Instant::now())),
+    };
+    let Some((kept, since)) = kept else { return Ok(()) };
+    let result = duty.round(store, &kept).await;
+    if !matches!(&result, Err(JobError::Commit(error)) if error.conflicts_at(LEASE_HELD)) {
+        *held = Some((kept, since));
+    }
+    result
+}
