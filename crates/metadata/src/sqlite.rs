@@ -94,15 +94,12 @@ impl Sqlite {
             None => Readers::of_memory(connection.clone()),
         };
         let healthy = Arc::new(AtomicBool::new(true));
-        let writer = Writer::new(connection, dir.map(Path::to_owned), healthy.clone())
+        let writer = Writer::new(connection, dir.map(Path::to_owned), healthy.clone(), lock)
             .map_err(|error| run::store_error(&error, "start writer", dir))?;
         let (sender, queue) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || {
-                let _lock = lock;
-                writer.run(queue);
-            })
+            .spawn(move || writer.run(queue))
             .map_err(|error| StoreError::unavailable(format!("start writer: {error}")))?;
         Ok(Arc::new(Self { writer: sender, readers, healthy }))
     }

@@ -12,6 +12,7 @@ use crate::statement::Access;
 use crate::tx::{Durability, Tx};
 use crate::value::Value;
 use rusqlite::Connection;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +77,8 @@ pub(super) struct Writer {
     pub(super) healthy: Arc<AtomicBool>,
     synchronous: Durability,
     wal_pages: Arc<AtomicU64>,
+    /// Of the data directory; given back with the writer, before a close is answered.
+    _lock: Option<File>,
 }
 
 impl Writer {
@@ -84,6 +87,7 @@ impl Writer {
         connection: Arc<Mutex<Connection>>,
         dir: Option<PathBuf>,
         healthy: Arc<AtomicBool>,
+        lock: Option<File>,
     ) -> rusqlite::Result<Self> {
         let wal_pages = Arc::new(AtomicU64::new(0));
         let seen = wal_pages.clone();
@@ -93,7 +97,7 @@ impl Writer {
                 Ok(())
             },
         ))?;
-        Ok(Self { connection, dir, healthy, synchronous: Durability::Durable, wal_pages })
+        Ok(Self { connection, dir, healthy, synchronous: Durability::Durable, wal_pages, _lock: lock })
     }
 
     /// Runs until closed or until nobody can send any more.
