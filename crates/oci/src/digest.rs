@@ -219,8 +219,17 @@ impl Hasher {
         }
     }
 
-    /// Continues a saved state; `None` when it is not one of this algorithm.
+    /// Continues a saved state; `None` when it is not one of this algorithm, or counts more bytes than there can be.
     pub fn resume(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
+        // Behind the words of the hash: the number of blocks, little-endian. The library multiplies it unchecked.
+        let counter = match algorithm {
+            Algorithm::Sha256 => state.get(32..40)?,
+            Algorithm::Sha512 => state.get(64..80)?,
+        };
+        // 2^48 blocks are 2^54 bytes at least.
+        if counter.iter().skip(6).any(|byte| *byte != 0) {
+            return None;
+        }
         match algorithm {
             Algorithm::Sha256 => Sha256::deserialize(&state.try_into().ok()?).ok().map(Self::Sha256),
             Algorithm::Sha512 => Sha512::deserialize(&state.try_into().ok()?).ok().map(Self::Sha512),
@@ -265,5 +274,21 @@ mod tests {
             assert_eq!(resumed.finish(), Digest::of(algorithm, &content));
         }
         assert!(Hasher::resume(Algorithm::Sha256, b"short").is_none());
+    }
+
+    #[test]
+    fn a_saved_state_that_counts_too_much_is_refused() {
+        for (algorithm, counter) in [(Algorithm::Sha256, 32..40), (Algorithm::Sha512, 64..80)] {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(&[7; 1000]);
+            let state = hasher.save();
+            let blocks = u8::try_from(1000 / if algorithm == Algorithm::Sha256 { 64 } else { 128 }).unwrap();
+            assert_eq!(state[counter.start], blocks, "the place of the counter");
+            for at in counter.start + 6..counter.end {
+                let mut damaged = state.clone();
+                damaged[at] = 1;
+                assert!(Hasher::resume(algorithm, &damaged).is_none(), "{algorithm:?} {at}");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::str::FromStr;
 /// Project of one-segment names.
 pub const DEFAULT_PROJECT: &str = "library";
 
-/// Longest name in bytes, with its slashes.
+/// Longest name in bytes, with its slashes and, for a one-segment name, the project that it lies in.
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Why a text is not a repository or project name.
@@ -129,14 +129,15 @@ impl FromStr for RepoName {
         if !text.split('/').all(is_segment) {
             return Err(NameError::Segment);
         }
-        Ok(match text.find('/') {
-            Some(project_len) => Self { full: text.to_owned(), project_len, short: false },
-            None => Self {
-                full: format!("{DEFAULT_PROJECT}/{text}"),
-                project_len: DEFAULT_PROJECT.len(),
-                short: true,
-            },
-        })
+        if let Some(project_len) = text.find('/') {
+            return Ok(Self { full: text.to_owned(), project_len, short: false });
+        }
+        let full = format!("{DEFAULT_PROJECT}/{text}");
+        // Else the name that lists show would be none.
+        if full.len() > MAX_NAME_BYTES {
+            return Err(NameError::Length);
+        }
+        Ok(Self { full, project_len: DEFAULT_PROJECT.len(), short: true })
     }
 }
 
@@ -169,6 +170,14 @@ mod tests {
         for good in ["a", "alpine", "a/b", "a.b/c_d/e__f/g-h/i---j", "0/9", "a/b/c/d/e/f"] {
             assert!(good.parse::<RepoName>().is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn the_limit_holds_for_the_name_that_lists_show() {
+        let longest = "a".repeat(MAX_NAME_BYTES - DEFAULT_PROJECT.len() - 1);
+        let name: RepoName = longest.parse().unwrap();
+        assert_eq!(name.as_str().parse::<RepoName>().unwrap(), name);
+        assert_eq!(format!("{longest}a").parse::<RepoName>().unwrap_err(), NameError::Length);
     }
 
     #[test]

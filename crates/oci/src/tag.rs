@@ -31,9 +31,10 @@ impl Tag {
         Some((digest, suffix))
     }
 
-    /// The tag under which clients without the referrers API list the referrers of `subject`.
+    /// The tag under which clients without the referrers API list the referrers of `subject`. The specification cuts
+    /// the digest to 64 characters: a whole SHA-512 would be no tag.
     pub fn referrers_fallback(subject: &Digest) -> Self {
-        Self(format!("{}-{}", subject.algorithm().name(), subject.hex()))
+        Self(format!("{}-{:.64}", subject.algorithm().name(), subject.hex()))
     }
 }
 
@@ -90,6 +91,14 @@ mod tests {
         let signature: Tag = format!("{fallback}.sig").parse().unwrap();
         assert_eq!(signature.evidence_subject(), Some((subject, Some("sig"))));
         assert_eq!("sha256-abc".parse::<Tag>().unwrap().evidence_subject(), None);
+    }
+
+    #[test]
+    fn the_fallback_tag_of_a_long_digest_is_a_tag() {
+        let subject = Digest::of(crate::Algorithm::Sha512, b"x");
+        let fallback = Tag::referrers_fallback(&subject);
+        assert_eq!(fallback.as_str().parse(), Ok(fallback.clone()));
+        assert_eq!(fallback.as_str(), format!("sha512-{}", &subject.hex()[..64]));
     }
 
     #[test]

@@ -103,10 +103,12 @@ impl Framing {
 
     fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         // RFC 9112 §2.2: an empty line before the request line is passed over.
-        let empty_line: &[u8] = if self.partial == b"\r" { b"\n" } else { b"\r\n" };
-        if self.partial.len() < 2
-            && let Some(rest) = bytes.strip_prefix(empty_line)
-        {
+        let rest = match self.partial.as_slice() {
+            b"" => bytes.strip_prefix(b"\r\n"),
+            b"\r" => bytes.strip_prefix(b"\n"),
+            _ => None,
+        };
+        if let Some(rest) = rest {
             self.partial.clear();
             self.empty_lines += 1;
             let few = self.empty_lines <= MAX_EMPTY_LINES;
@@ -371,6 +373,17 @@ mod tests {
         );
         assert!(feed(b"GET / HT").expect("head").in_head());
         assert!(feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0").is_ok());
+    }
+
+    #[test]
+    fn a_line_of_one_letter_is_no_empty_line_wherever_it_is_cut() {
+        let request = b"X\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for cut in 0..request.len() {
+            let (first, second) = request.split_at(cut);
+            let mut framing = Framing::new(1024);
+            let refused = framing.feed(first).and_then(|()| framing.feed(second));
+            assert!(matches!(refused, Err(Refusal::BadRequest(_))), "cut at {cut}");
+        }
     }
 
     #[test]
