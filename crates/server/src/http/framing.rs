@@ -223,11 +223,12 @@ struct Seen {
 
 /// What follows a head, which ends with an empty line.
 fn read_head(head: &[u8]) -> Result<State, Refusal> {
-    let mut rest = head;
-    let request_line = line(&mut rest)?;
-    if request_line == b"PRI * HTTP/2.0" {
+    // Exactly so: what only begins like the preface is not HTTP/2 to hyper either.
+    if head == b"PRI * HTTP/2.0\r\n\r\n" {
         return Ok(State::Http2);
     }
+    let mut rest = head;
+    let request_line = line(&mut rest)?;
     let http11 = match request_line {
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => true,
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => false,
@@ -335,6 +336,7 @@ mod tests {
         "GET /\r\n\r\n",
         "GET / HTTP/0.9\r\n\r\n",
         "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        "PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n",
         "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n",
