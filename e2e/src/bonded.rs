@@ -209,7 +209,8 @@ fn build() -> anyhow::Result<PathBuf> {
         dir = dir.parent().context("deps lies in the profile's directory")?;
     }
     let mut command = Command::new("cargo");
-    command.args(["build", "--quiet", "--package", "server", "--bin", "bonded"]);
+    // With the features of the whole workspace, as the tests are built: otherwise half of it would be built twice.
+    command.args(["build", "--quiet", "--workspace", "--bin", "bonded"]);
     if dir.ends_with("release") {
         command.arg("--release");
     }

@@ -6,8 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::digest::common::hazmat::SerializableState;
-use sha2::{Digest as _, Sha256, Sha512};
+use crate::hash_kernel::{Sha256, Sha512};
 
 /// A digest algorithm that may be pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,10 +167,11 @@ impl<'de> serde::Deserialize<'de> for Digest {
 
 /// A running hash whose state can be saved and continued by another process.
 #[derive(Clone)]
-pub enum Hasher {
-    /// SHA-256.
+pub struct Hasher(Running);
+
+#[derive(Clone)]
+enum Running {
     Sha256(Sha256),
-    /// SHA-512.
     Sha512(Sha512),
 }
 
@@ -179,24 +179,24 @@ impl Hasher {
     /// A fresh hash.
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
-            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
-            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
+            Algorithm::Sha256 => Self(Running::Sha256(Sha256::new())),
+            Algorithm::Sha512 => Self(Running::Sha512(Sha512::new())),
         }
     }
 
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
-        match self {
-            Self::Sha256(_) => Algorithm::Sha256,
-            Self::Sha512(_) => Algorithm::Sha512,
+        match self.0 {
+            Running::Sha256(_) => Algorithm::Sha256,
+            Running::Sha512(_) => Algorithm::Sha512,
         }
     }
 
     /// Adds bytes.
     pub fn update(&mut self, content: &[u8]) {
-        match self {
-            Self::Sha256(state) => state.update(content),
-            Self::Sha512(state) => state.update(content),
+        match &mut self.0 {
+            Running::Sha256(state) => state.update(content),
+            Running::Sha512(state) => state.update(content),
         }
     }
 
@@ -204,18 +204,18 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         let mut bytes = [0; 64];
         let algorithm = self.algorithm();
-        match self {
-            Self::Sha256(state) => bytes[..32].copy_from_slice(&state.finalize()),
-            Self::Sha512(state) => bytes.copy_from_slice(&state.finalize()),
+        match self.0 {
+            Running::Sha256(state) => bytes[..32].copy_from_slice(&state.finish()),
+            Running::Sha512(state) => bytes = state.finish(),
         }
         Digest { algorithm, bytes }
     }
 
     /// The state so far; `Hasher::resume` continues it.
     pub fn save(&self) -> Vec<u8> {
-        match self {
-            Self::Sha256(state) => state.serialize().to_vec(),
-            Self::Sha512(state) => state.serialize().to_vec(),
+        match &self.0 {
+            Running::Sha256(state) => state.save(),
+            Running::Sha512(state) => state.save(),
         }
     }
 
@@ -231,8 +231,8 @@ impl Hasher {
             return None;
         }
         match algorithm {
-            Algorithm::Sha256 => Sha256::deserialize(&state.try_into().ok()?).ok().map(Self::Sha256),
-            Algorithm::Sha512 => Sha512::deserialize(&state.try_into().ok()?).ok().map(Self::Sha512),
+            Algorithm::Sha256 => Some(Self(Running::Sha256(Sha256::resume(state)?))),
+            Algorithm::Sha512 => Some(Self(Running::Sha512(Sha512::resume(state)?))),
         }
     }
 }

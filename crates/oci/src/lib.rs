@@ -7,6 +7,7 @@
 pub mod descriptor;
 pub mod digest;
 pub mod error;
+mod hash_kernel;
 pub mod manifest;
 pub mod media_type;
 pub mod name;

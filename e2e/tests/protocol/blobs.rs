@@ -1,5 +1,8 @@
 //! Reading, mounting and deleting blobs.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
 use e2e::http::{Request, Response};
 use e2e::image::{Image, noise};
 use e2e::registry::sha256;
@@ -193,5 +196,80 @@ fn a_blob_that_a_live_manifest_needs_cannot_be_deleted() -> Outcome {
     expect(arena.delete(&format!("/manifests/{digest}"))?, &[202])?;
     expect(arena.delete(&format!("/blobs/{layer}"))?, &[202])?;
     expect(arena.head(&format!("/blobs/{layer}"))?, &[404])?;
+    Ok(())
+}
+
+/// Large blobs take another way out than small ones once their checksums were compared: the kernel sends the file.
+/// Requests that wait behind each other on one connection, large, small and cut out, must not be mixed up by it.
+#[test]
+fn pipelined_requests_for_large_blobs_are_answered_in_order_with_exact_bytes() -> Outcome {
+    let arena = Arena::new("blob-pipeline")?;
+    let blobs = [noise(31, 6_500_000), noise(32, 700_000), noise(33, 2000)];
+    let mut digests = Vec::new();
+    for bytes in &blobs {
+        digests.push(arena.push_blob(bytes)?);
+    }
+    for digest in &digests {
+        expect(arena.fetch(&format!("/blobs/{digest}"))?, &[200])?;
+    }
+    let plan = [
+        (0, 0, 6_500_000),
+        (2, 0, 2000),
+        (1, 0, 700_000),
+        (0, 1, 5_000_001),
+        (0, 4_300_000, 6_500_000),
+        (1, 4097, 699_999),
+        (2, 5, 6),
+        (0, 0, 6_500_000),
+    ];
+    let authorization = arena.target.basic().unwrap_or_default();
+    let requests: String = plan
+        .iter()
+        .map(|(blob, start, end)| {
+            let path = arena.path(&format!("/blobs/{}", digests[*blob]));
+            let range = format!("bytes={start}-{}", end - 1);
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nRange: {range}\r\n\r\n"
+            )
+        })
+        .collect();
+    let mut socket = TcpStream::connect(arena.target.addr)?;
+    socket.write_all(requests.as_bytes())?;
+    let mut answers = BufReader::new(socket);
+    for (blob, start, end) in plan {
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        assert!(line.starts_with("HTTP/1.1 206 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            answers.read_line(&mut line)?;
+        }
+        let mut body = vec![0; end - start];
+        answers.read_exact(&mut body)?;
+        assert!(body == blobs[blob][start..end], "bytes {start} to {end} of blob {blob} are wrong");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_leaves_in_the_middle_of_a_large_blob_harms_nobody() -> Outcome {
+    let arena = Arena::new("blob-leave")?;
+    let bytes = noise(34, 9_000_000);
+    let digest = arena.push_blob(&bytes)?;
+    let path = format!("/blobs/{digest}");
+    for _ in 0..20 {
+        let mut socket = TcpStream::connect(arena.target.addr)?;
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
+            arena.path(&path),
+            arena.target.basic().unwrap_or_default()
+        );
+        socket.write_all(head.as_bytes())?;
+        let mut first = vec![0; 100_000];
+        socket.read_exact(&mut first)?;
+        drop(socket);
+        let whole = expect(arena.fetch(&path)?, &[200])?;
+        assert!(whole.body == bytes);
+    }
     Ok(())
 }

@@ -16,7 +16,7 @@ crate::statements! {
     MOVE = Write "UPDATE tag SET digest = $4, evidence = $5, moved_at = $6, moved_by = $7, tx = $8 WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE = Write "DELETE FROM tag WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE_OF = Write "DELETE FROM tag WHERE repository_id = $1 AND digest = $2";
-    LIST = Scan "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND (name_key, name) > ($2, $3) ORDER BY name_key, name LIMIT $4";
+    NAMES = Read "SELECT name FROM tag WHERE repository_id = $1 AND (name_key, name) > ($2, $3) ORDER BY name_key, name LIMIT $4";
 }
 
 /// A tag.
@@ -57,15 +57,17 @@ impl Store {
         self.rows(&OF_DIGEST, &params![repository, digest, limit]).await?.iter().map(parse).collect()
     }
 
-    /// Tags in the specification's order (case-insensitive, then by bytes) after `last`, which need not exist.
-    pub async fn tags(
+    /// Names of tags in the specification's order (case-insensitive, then by bytes) after `last`, which need not exist.
+    /// They all stand in one index, so that a page is a point read.
+    pub async fn tag_names(
         &self,
         repository: RepositoryId,
         last: &str,
         limit: u32,
-    ) -> Result<Vec<TagRow>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let key = last.to_ascii_lowercase();
-        self.rows(&LIST, &params![repository, key, last, limit]).await?.iter().map(parse).collect()
+        let rows = self.rows(&NAMES, &params![repository, key, last, limit]).await?;
+        rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
     }
 }
 

@@ -17,9 +17,9 @@ impl Registry {
             return Ok(NamePage { names: Vec::new(), more: false });
         }
         let last = page.last.as_deref().unwrap_or_default();
-        let rows = self.store.tags(repository.id, last, limit + 1).await?;
-        let more = rows.len() > limit as usize;
-        let names = rows.into_iter().take(limit as usize).map(|row| row.name).collect();
+        let mut names = self.store.tag_names(repository.id, last, limit + 1).await?;
+        let more = names.len() > limit as usize;
+        names.truncate(limit as usize);
         Ok(NamePage { names, more })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 
 use super::request_id::RequestId;
+use super::sendfile::FileRanges;
 
 /// What TLS said about the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,4 +37,6 @@ pub struct RequestContext {
     pub connection: Arc<ConnectionInfo>,
     /// The client's address: the peer's, or what trusted proxies say it is.
     pub client: IpAddr,
+    /// Where the kernel can send files itself: connections in clear text.
+    pub files: Option<Arc<FileRanges>>,
 }

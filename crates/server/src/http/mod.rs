@@ -4,7 +4,7 @@
 //! header, bodies that stall, heads that two parsers read differently, a shutdown that must not cut a running
 //! transfer. Per connection: [`transport`] moves the bytes and watches the framing ([`framing`]), [`meter`] knows who
 //! waits for whom, [`connection`] ends what breaks a rule, [`service`] gives each request its identity, isolates
-//! panics and reports how it ended. [`server`] accepts and drains.
+//! panics and reports how it ended, [`sendfile`] lets the kernel send files. [`server`] accepts and drains.
 
 pub mod connection;
 pub mod context;
@@ -13,6 +13,7 @@ pub mod limits;
 pub mod meter;
 pub mod origin;
 pub mod request_id;
+pub mod sendfile;
 pub mod server;
 pub mod service;
 pub mod tls;

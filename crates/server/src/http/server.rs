@@ -24,6 +24,7 @@ use super::limits::Limits;
 use super::meter::{Judge, Meter};
 use super::origin::TrustedProxies;
 use super::request_id::RequestIds;
+use super::sendfile::FileRanges;
 use super::service::{App, Edge, Observer, Shared};
 use super::transport::{Stream, Transport};
 
@@ -208,13 +209,15 @@ impl Server {
             }
         };
         let meter = Arc::new(Meter::new());
+        let files = matches!(stream, Stream::Plain(_)).then(Arc::<FileRanges>::default);
         let service = Edge {
             inner: app,
             shared: Arc::clone(&self.shared),
             connection: Arc::new(ConnectionInfo { peer, local, tls }),
             meter: Arc::clone(&meter),
+            files: files.clone(),
         };
-        let transport = Transport::new(stream, Arc::clone(&meter), self.limits.header_bytes);
+        let transport = Transport::new(stream, files, Arc::clone(&meter), self.limits.header_bytes);
         let judge = Judge::new(&self.limits);
         self.protocols.drive(protocol, transport, meter, service, judge, &self.shutdown.closing).await
     }

@@ -24,6 +24,7 @@ use super::context::{ConnectionInfo, RequestContext};
 use super::meter::{Cut, Direction, Meter, Waiter};
 use super::origin::TrustedProxies;
 use super::request_id::{RequestId, RequestIds, X_REQUEST_ID};
+use super::sendfile::FileRanges;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -91,6 +92,8 @@ pub struct Edge<S> {
     pub connection: Arc<ConnectionInfo>,
     /// Its counters.
     pub meter: Arc<Meter>,
+    /// What its transport sends from files.
+    pub files: Option<Arc<FileRanges>>,
 }
 
 /// An application: a router, or anything that answers like one.
@@ -155,6 +158,7 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Edge<S> {
             id: self.shared.ids.of(&parts.headers),
             connection: Arc::clone(&self.connection),
             client: self.shared.proxies.client(&self.connection, &parts.headers),
+            files: self.files.clone(),
         };
         let record = Record {
             shared: Arc::clone(&self.shared),

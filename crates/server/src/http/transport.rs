@@ -18,9 +18,14 @@ use tokio_rustls::server::TlsStream;
 
 use super::framing::{Framing, Refusal};
 use super::meter::{Direction, Meter, Waiter};
+use super::sendfile::FileRanges;
 
 /// How long and how much is read and thrown away at most after our end was closed.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 64 << 20);
+
+/// What one connection may send from files before others have their turn: to the runtime, a call that moves megabytes
+/// is as cheap as one that moves a line.
+const STREAK_BYTES: usize = 8 << 20;
 
 /// The socket.
 #[derive(Debug)]
@@ -60,6 +65,9 @@ struct Linger {
 #[derive(Debug)]
 pub struct Transport {
     stream: Stream,
+    files: Option<Arc<FileRanges>>,
+    /// Bytes sent from files since the thread was last given to others.
+    streak_bytes: usize,
     framing: Framing,
     writing: Waiter,
     state: State,
@@ -68,9 +76,16 @@ pub struct Transport {
 
 impl Transport {
     /// A transport over a fresh connection; heads may have `max_head` bytes.
-    pub const fn new(stream: Stream, meter: Arc<Meter>, max_head: usize) -> Self {
+    /// What `files` knows is sent by the kernel.
+    pub const fn new(
+        stream: Stream,
+        files: Option<Arc<FileRanges>>,
+        meter: Arc<Meter>,
+        max_head: usize,
+    ) -> Self {
         let writing = Waiter::new(meter, Direction::Out);
-        Self { stream, framing: Framing::new(max_head), writing, state: State::Open, linger: None }
+        let framing = Framing::new(max_head);
+        Self { stream, files, streak_bytes: 0, framing, writing, state: State::Open, linger: None }
     }
 
     fn note_read(&mut self, bytes: &[u8]) -> bool {
@@ -98,6 +113,22 @@ impl Transport {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Sends from a file, if the first of what is to be sent lies in one.
+    fn poll_files(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Option<Poll<io::Result<usize>>> {
+        let (Some(files), Stream::Plain(socket)) = (&self.files, &self.stream) else { return None };
+        if self.streak_bytes > STREAK_BYTES {
+            self.streak_bytes = 0;
+            cx.waker().wake_by_ref();
+            return Some(Poll::Pending);
+        }
+        let written = files.poll_write(socket, bufs, cx)?;
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.streak_bytes += bytes,
+            _ => self.streak_bytes = 0,
+        }
+        Some(written)
     }
 
     fn note_write(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -155,7 +186,10 @@ impl AsyncWrite for Transport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = each!(&mut this.stream, poll_write_vectored(cx, bufs));
+        let written = match this.poll_files(cx, bufs) {
+            Some(written) => written,
+            None => each!(&mut this.stream, poll_write_vectored(cx, bufs)),
+        };
         this.note_write(written)
     }
 

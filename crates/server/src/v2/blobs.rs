@@ -1,5 +1,7 @@
 //! `/v2/<name>/blobs/<digest>`
 
+use std::ops::Range;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
@@ -8,12 +10,14 @@ use http::header::{
     IF_RANGE, RANGE,
 };
 use oci::{ByteRange, Digest, RepoName};
+use registry::blob::PulledBlob;
 use registry::{Delete, Pull};
 
 use super::reply::Reply;
 use super::{Call, Failure, headers};
 use crate::body::ExactBody;
 use crate::config::storage::Backend;
+use crate::http::sendfile::WORTH_BYTES;
 
 /// Blobs never change; only who may read them does, so shared caches must ask.
 const CACHE: &str = "private, max-age=31536000, immutable";
@@ -56,17 +60,30 @@ pub(super) async fn pull(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> R
         None => None,
     };
     let (start, length) = range.map_or((0, size), |range| (range.start, range.len));
-    let body = registry.read_blob(&blob, start..start + length).await?;
-    let body = match body.try_into_bytes() {
-        Ok(bytes) => Body::from(bytes),
-        Err(stream) => Body::new(ExactBody::new(stream, length)),
-    };
+    let body = body(call, &blob, start..start + length).await?;
     let reply = match range {
         Some(range) => reply(StatusCode::PARTIAL_CONTENT)
             .with(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.last())),
         None => reply(StatusCode::OK),
     };
     Ok(reply.with(CONTENT_TYPE, OCTETS).with(CONTENT_DISPOSITION, "attachment").body(body, length).done())
+}
+
+/// The bytes of a range: sent by the kernel where it may and it is worth it, else read in pieces.
+async fn body(call: &Call<'_>, blob: &PulledBlob, range: Range<u64>) -> Result<Body, Failure> {
+    let length = range.end - range.start;
+    let files = call.context.and_then(|context| context.files.as_ref()).filter(|_| length >= WORTH_BYTES);
+    if let Some((files, file)) = files.zip(blob.open.file_if_clean(&range)) {
+        match files.body(file, range.clone()) {
+            Ok(slices) => return Ok(Body::new(ExactBody::new(Box::pin(slices), length))),
+            Err(error) => tracing::debug!(%error, "a blob cannot be mapped and is read"),
+        }
+    }
+    let body = call.app.registry.read_blob(blob, range).await?;
+    Ok(match body.try_into_bytes() {
+        Ok(bytes) => Body::from(bytes),
+        Err(stream) => Body::new(ExactBody::new(stream, length)),
+    })
 }
 
 const OCTETS: &str = "application/octet-stream";

@@ -32,6 +32,7 @@ struct Call<'a> {
     caller: Caller,
     head: bool,
     headers: &'a http::HeaderMap,
+    context: Option<&'a RequestContext>,
 }
 
 /// Answers any request below `/v2`.
@@ -68,7 +69,7 @@ async fn answer(
         Err(error) => return Err(Failure::Operation(error)),
     };
     app.registry.access().check_reads_possible()?;
-    let call = Call { app, caller, head: parts.method == HttpMethod::HEAD, headers: &parts.headers };
+    let call = Call { app, caller, head: parts.method == HttpMethod::HEAD, headers: &parts.headers, context };
     match operation {
         Operation::Base => base::answer(&call),
         Operation::Catalog(page) => catalog::list(&call, &page).await,
