@@ -11,7 +11,10 @@ use aws_lc_sys::{
     SHA512_Update,
 };
 
-/// A running hash over one of the library's contexts. `$high` and `$low` are the halves of the length in bits.
+/// More than a saved state may have counted: no content is as long, and its bits still fit the counter.
+const MAX_BYTES: u64 = 1 << 55;
+
+/// A running hash over one of the library's contexts; `$tail` is the field of its block that is not full.
 macro_rules! hash {
     ($name:ident, $context:ident, $word:ty, $block:literal, $digest:literal, $tail:ident,
      $init:ident, $update:ident, $finish:ident) => {
@@ -65,7 +68,7 @@ macro_rules! hash {
                 let (words, rest) = saved.split_at_checked(Self::WORDS)?;
                 let (length, tail) = rest.split_first_chunk::<8>()?;
                 let length = u64::from_le_bytes(*length);
-                if length % $block != tail.len() as u64 {
+                if length % $block != tail.len() as u64 || length > MAX_BYTES {
                     return None;
                 }
                 let mut hash = Self::new();
