@@ -22,6 +22,9 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 /// One maintenance command, at most.
 const MAINTENANCE_LIMIT: Duration = Duration::from_mins(10);
 
+/// The name of the configuration file in a server's own directory.
+const CONFIG: &str = "bonded.toml";
+
 /// How a server is to be started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -29,8 +32,12 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// More arguments after `serve`.
     pub arguments: Vec<String>,
+    /// A configuration file's text.
+    pub config: Option<String>,
     /// Where its data lies; a temporary directory of its own if not said.
     pub data: Option<PathBuf>,
+    /// The administrator's password; if not said, the server makes one and writes it beside its data.
+    pub password: Option<String>,
 }
 
 /// A running (or killed) Bonded.
@@ -56,12 +63,25 @@ impl Server {
         let data = options.data.clone().unwrap_or_else(|| scratch.path().join("data"));
         let addr = ([127, 0, 0, 1], process::free_port()?).into();
         let target = Target { addr, credentials: None };
+        if let Some(text) = &options.config {
+            std::fs::write(scratch.path().join(CONFIG), text)?;
+        }
         let mut server = Self { process: None, options, data, target, scratch };
         server.restart()?;
-        let password = std::fs::read_to_string(server.data.join("initial-admin-password"))
-            .context("the first start writes the administrator's password beside the data")?;
-        server.target.credentials = Some(("admin".to_owned(), password.trim().to_owned()));
+        let password = match (&server.options.password, server.announced_password()) {
+            (Some(stated), _) => Some(stated.clone()),
+            // Another replica may have made it.
+            (None, Err(_)) if server.options.config.is_some() => None,
+            (None, announced) => Some(
+                announced.context("the first start writes the administrator's password beside the data")?,
+            ),
+        };
+        server.target.credentials = password.map(|password| ("admin".to_owned(), password));
         Ok(server)
+    }
+
+    fn announced_password(&self) -> std::io::Result<String> {
+        Ok(std::fs::read_to_string(self.data.join("initial-admin-password"))?.trim().to_owned())
     }
 
     /// Starts the killed or stopped server again on the same data and port.
@@ -70,17 +90,23 @@ impl Server {
         self.wait_ready()
     }
 
-    fn spawn(&mut self) -> anyhow::Result<()> {
+    /// A command on this server's data, configuration and environment.
+    fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(binary()?);
         command
-            .arg("serve")
+            .args(arguments)
             .arg("--data-dir")
             .arg(&self.data)
-            .arg("--listen")
-            .arg(self.target.addr.to_string())
-            .args(&self.options.arguments)
+            .args(self.options.config.iter().flat_map(|_| ["--config", CONFIG]))
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.options.password.iter().map(|password| ("BONDED_ADMIN_PASSWORD", password)))
             .current_dir(self.scratch.path());
+        Ok(command)
+    }
+
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let mut command = self.command(&["serve"])?;
+        command.arg("--listen").arg(self.target.addr.to_string()).args(&self.options.arguments);
         self.process = Some(Process::start(&mut command, &self.scratch.path().join("log"))?);
         Ok(())
     }
@@ -104,14 +130,8 @@ impl Server {
 
     /// Runs `bonded ARGUMENTS` on this server's data, with its environment and some more, to its end.
     pub fn maintain(&self, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Output> {
-        let mut command = Command::new(binary()?);
-        command
-            .args(arguments)
-            .arg("--data-dir")
-            .arg(&self.data)
-            .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
-            .envs(environment.iter().copied())
-            .current_dir(self.scratch.path());
+        let mut command = self.command(arguments)?;
+        command.envs(environment.iter().copied());
         process::run_within(&mut command, MAINTENANCE_LIMIT)
     }
 

@@ -5,7 +5,8 @@
 //! | `BONDED_TEST_ALL` | set by `./test --all`: clients, daemons and faults that need root are run, not skipped |
 //! | `BONDED_BIN` | the server to test instead of the workspace's own build |
 //! | `BONDED_SHARED` | where shared test data lies instead of beside the clone |
-//! | `BONDED_E2E_TARGET` | `host:port[,user,password]`: run the protocol table against that registry |
+//! | `BONDED_E2E_TARGET` | `host:port[,user,password[,bonded]]`: run the protocol table against that registry; the last word says that it is a Bonded |
+//! | `BONDED_TEST_S3` | `versitygw` or `moto`: the S3 service to test with; unset: the first that is installed |
 //! | `BONDED_FAULT_CYCLES` | cycles of every kill test, `BONDED_FAULT_ACKS` acknowledgements of the power cut |
 
 use std::path::{Path, PathBuf};

@@ -5,13 +5,16 @@
 //! wait is for a condition and has a limit.
 
 pub mod bonded;
+pub mod cluster;
 pub mod environment;
 pub mod http;
 pub mod image;
 pub mod peer;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod registry;
+pub mod s3;
 pub mod tools;
 pub mod wait;
 

@@ -47,11 +47,21 @@ impl Process {
 
     /// SIGTERM, then waits up to `limit` for the end.
     pub fn terminate(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::TERM)?;
+        self.wait(limit)
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid =
             i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no such process id")?;
-        rustix::process::kill_process(pid, Signal::TERM)?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
+    /// Waits up to `limit` for the end.
+    pub fn wait(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let child = &mut self.child;
-        wait::until(limit, "the end after SIGTERM", || child.try_wait().ok().flatten())
+        wait::until(limit, "the end of a process", || child.try_wait().ok().flatten())
     }
 
     /// `Some` once the process has ended by itself.

@@ -2,7 +2,7 @@
 //! does not ask.
 //!
 //! One test is one claim about answers. All tests share one server (every test has its own repository) or, with
-//! `BONDED_E2E_TARGET=host:port[,user,password]`, speak to any other registry.
+//! `BONDED_E2E_TARGET=host:port[,user,password[,bonded]]`, speak to any other registry.
 
 mod auth;
 mod blobs;
@@ -77,7 +77,7 @@ impl Arena {
 }
 
 fn foreign(text: &str) -> anyhow::Result<Target> {
-    let mut parts = text.splitn(3, ',');
+    let mut parts = text.splitn(4, ',');
     let addr = parts.next().unwrap_or_default().parse().context("BONDED_E2E_TARGET: host:port")?;
     let credentials =
         parts.next().zip(parts.next()).map(|(user, password)| (user.to_owned(), password.to_owned()));

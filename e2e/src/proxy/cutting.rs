@@ -1,14 +1,16 @@
 //! A proxy that cuts connections, for pushes that must survive a bad line.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Listener;
 
 /// Forwards to a server; the first connections that send more than a number of bytes are cut at that byte.
 #[derive(Debug)]
 pub struct CuttingProxy {
-    addr: SocketAddr,
+    listener: Listener,
     state: Arc<State>,
 }
 
@@ -18,51 +20,34 @@ struct State {
     after_bytes: usize,
     cuts_left: AtomicUsize,
     cuts_made: AtomicUsize,
-    ended: AtomicBool,
 }
 
 impl CuttingProxy {
     /// Listens on a free port. `cuts` connections are cut after the client sent `after_bytes` on them.
     pub fn start(server: SocketAddr, after_bytes: usize, cuts: usize) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let addr = listener.local_addr()?;
         let state = Arc::new(State {
             server,
             after_bytes,
             cuts_left: AtomicUsize::new(cuts),
             cuts_made: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if shared.ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (Ok(client), Ok(server)) = (client, TcpStream::connect(shared.server)) else { continue };
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || forward(&shared, client, server));
+        let listener = Listener::start(move |client| {
+            if let Ok(server) = TcpStream::connect(shared.server) {
+                forward(&shared, client, server);
             }
-        });
-        Ok(Self { addr, state })
+        })?;
+        Ok(Self { listener, state })
     }
 
     /// `host:port`.
     pub fn host(&self) -> String {
-        self.addr.to_string()
+        self.listener.addr.to_string()
     }
 
     /// Connections cut so far.
     pub fn cuts(&self) -> usize {
         self.state.cuts_made.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for CuttingProxy {
-    fn drop(&mut self) {
-        self.state.ended.store(true, Ordering::Relaxed);
-        // Wakes the listener, so that its thread sees the end.
-        let _ = TcpStream::connect(self.addr);
     }
 }
 
