@@ -13,12 +13,12 @@ use object_store::signer::Signer;
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Parts, RemoteBlobs};
+use super::{LEAST_RATE, Parts, RemoteBlobs, writer};
 use crate::{BlobError, Budget};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence; also covers sending one part of 5 MiB at 48 KiB/s.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(110);
+/// The usual [`S3Config::stall`].
+const STALL: Duration = Duration::from_secs(30);
 
 /// An S3 bucket, or a part of one.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct S3Config {
     pub ca_pem: Option<Vec<u8>>,
     /// Send a CRC-64/NVME of each request, which the server verifies. Off for implementations that refuse it.
     pub checksums: bool,
+    /// How long a request may stand still.
+    pub stall: Duration,
 }
 
 /// An Azure Blob Storage container.
@@ -60,6 +62,22 @@ pub struct AzureConfig {
     pub allow_http: bool,
 }
 
+/// What a service can, and how patient one is with it.
+pub(super) struct Service {
+    /// Makes addresses, where the service has them.
+    pub(super) signer: Option<Arc<dyn Signer>>,
+    /// For what the library has no call for.
+    pub(super) http: Option<reqwest::Client>,
+    /// How long a request may stand still.
+    pub(super) stall: Duration,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { signer: None, http: None, stall: STALL }
+    }
+}
+
 fn unfit(error: impl std::fmt::Display) -> BlobError {
     BlobError::Unfit(format!("blob storage cannot be configured: {error}"))
 }
@@ -74,11 +92,13 @@ fn retries() -> RetryConfig {
     RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_mins(1) }
 }
 
-fn client(allow_http: bool, ca_pem: Option<&[u8]>) -> Result<ClientOptions, BlobError> {
+fn client(allow_http: bool, ca_pem: Option<&[u8]>, stall: Duration) -> Result<ClientOptions, BlobError> {
+    // The client counts the sending of a part as silence, too.
+    let silence = stall + Duration::from_secs(writer::LEAST_PART_BYTES / LEAST_RATE);
     let mut options = ClientOptions::new()
         .with_allow_http(allow_http)
         .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_read_timeout(SILENCE_TIMEOUT)
+        .with_read_timeout(silence)
         .with_timeout_disabled()
         .with_pool_idle_timeout(Duration::from_secs(30));
     if let Some(pem) = ca_pem {
@@ -90,9 +110,8 @@ fn client(allow_http: bool, ca_pem: Option<&[u8]>) -> Result<ClientOptions, Blob
 }
 
 /// The client for what the library has no call for.
-fn plain_client(ca_pem: Option<&[u8]>) -> Result<reqwest::Client, BlobError> {
-    let mut builder =
-        reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(SILENCE_TIMEOUT).no_proxy();
+fn plain_client(ca_pem: Option<&[u8]>, stall: Duration) -> Result<reqwest::Client, BlobError> {
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(stall).no_proxy();
     if let Some(pem) = ca_pem {
         for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(unfit)? {
             builder = builder.add_root_certificate(certificate);
@@ -117,7 +136,7 @@ impl RemoteBlobs {
             .with_virtual_hosted_style_request(config.virtual_hosted)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_unsigned_payload(true)
-            .with_client_options(client(config.allow_http, config.ca_pem.as_deref())?)
+            .with_client_options(client(config.allow_http, config.ca_pem.as_deref(), config.stall)?)
             .with_retry(retries());
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -126,8 +145,9 @@ impl RemoteBlobs {
             builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
         }
         let store = Arc::new(builder.build().map_err(unfit)?);
-        let http = plain_client(config.ca_pem.as_deref())?;
-        Ok(Self::of("S3", &store, Some(store.clone()), Some(http), &config.prefix, budget))
+        let http = Some(plain_client(config.ca_pem.as_deref(), config.stall)?);
+        let service = Service { signer: Some(store.clone()), http, stall: config.stall };
+        Ok(Self::of("S3", &store, service, &config.prefix, budget))
     }
 
     /// A store in an Azure container. Blocks that were never committed vanish there by themselves after a week.
@@ -136,7 +156,7 @@ impl RemoteBlobs {
             .with_account(&config.account)
             .with_container_name(&config.container)
             .with_allow_http(config.allow_http)
-            .with_client_options(client(config.allow_http, None)?)
+            .with_client_options(client(config.allow_http, None, STALL)?)
             .with_retry(retries());
         if let Some(key) = &config.access_key {
             builder = builder.with_access_key(key.expose_secret());
@@ -145,14 +165,14 @@ impl RemoteBlobs {
             builder = builder.with_endpoint(endpoint.clone());
         }
         let store = Arc::new(builder.build().map_err(unfit)?);
-        Ok(Self::of("Azure", &store, Some(store.clone()), None, &config.prefix, budget))
+        let service = Service { signer: Some(store.clone()), ..Service::default() };
+        Ok(Self::of("Azure", &store, service, &config.prefix, budget))
     }
 
     pub(super) fn of<S: ObjectStore + MultipartStore>(
         kind: &'static str,
         store: &Arc<S>,
-        signer: Option<Arc<dyn Signer>>,
-        http: Option<reqwest::Client>,
+        service: Service,
         prefix: &str,
         budget: Budget,
     ) -> Self {
@@ -160,10 +180,11 @@ impl RemoteBlobs {
             kind,
             objects: Arc::clone(store) as Arc<dyn ObjectStore>,
             multipart: Arc::clone(store) as Arc<dyn MultipartStore>,
-            signer,
-            http,
+            signer: service.signer,
+            http: service.http,
             prefix: prefix.trim_matches('/').to_owned(),
             budget,
+            stall: service.stall,
         })
     }
 }

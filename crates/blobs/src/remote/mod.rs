@@ -31,12 +31,15 @@ use crate::{
     BlobError, BlobKey, BlobObject, BlobStore, BlobWriter, Budget, FreeSpace, Listed, Presign, Stamp, Stat,
     StateError, Unfinished, WriteState,
 };
+use config::Service;
 pub use config::{AzureConfig, S3Config};
 use object::RemoteObject;
 use writer::RemoteWriter;
 
-/// What a request may take besides its transfer.
-const REQUEST_TIME: Duration = Duration::from_mins(2);
+/// What a completion may take: services that lie on files copy the parts together.
+const COMPLETION_TIME: Duration = Duration::from_mins(5);
+/// Tries of the first step of a probe.
+const PROBE_TRIES: u32 = 4;
 /// The least rate of a transfer, in bytes per second.
 const LEAST_RATE: u64 = 64 * 1024;
 
@@ -56,6 +59,8 @@ struct Parts {
     http: Option<reqwest::Client>,
     prefix: String,
     budget: Budget,
+    /// What a request may take besides its transfer.
+    stall: Duration,
 }
 
 /// Shared by all handles.
@@ -98,6 +103,17 @@ fn stat_of(meta: &ObjectMeta) -> Stat {
     Stat { size: meta.size, stamp: stamp_of(meta.e_tag.as_deref(), meta.size) }
 }
 
+/// Bounds a request by a time.
+async fn within<T>(
+    limit: Duration,
+    operation: &'static str,
+    request: impl Future<Output = Result<T, Error>>,
+) -> Result<Result<T, Error>, BlobError> {
+    tokio::time::timeout(limit, request)
+        .await
+        .map_err(|elapsed| BlobError::Unavailable { operation, source: Box::new(elapsed) })
+}
+
 /// A pause before try number `tries`: exponential, with jitter.
 async fn back_off(tries: u32) {
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
@@ -120,17 +136,14 @@ impl Remote {
         self.path("tails", &format!("{key}/{number}"))
     }
 
-    /// Bounds a request that moves `bytes` by the least rate.
+    /// Bounds a request that moves `bytes` by the least rate, its retries included.
     async fn patient<T>(
         &self,
         operation: &'static str,
         bytes: u64,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<Result<T, Error>, BlobError> {
-        let limit = REQUEST_TIME + Duration::from_secs(bytes / LEAST_RATE);
-        tokio::time::timeout(limit, request)
-            .await
-            .map_err(|elapsed| BlobError::Unavailable { operation, source: Box::new(elapsed) })
+        within(self.parts.stall + Duration::from_secs(bytes / LEAST_RATE), operation, request).await
     }
 
     /// Looks at an object.
@@ -254,8 +267,15 @@ impl Remote {
         let key = BlobKey::from_id(u128::from(random));
         let path = self.blob(key);
         let payload = || PutPayload::from_static(b"bonded probes its bucket");
-        let put = self.patient("put", 0, self.parts.objects.put(&path, payload())).await?;
-        put.map_err(|e| unfit("PUT", &e))?;
+        let mut tries = 0;
+        // Services answer 409 when replicas that start at once get into each other's way.
+        while let Err(error) = self.patient("put", 0, self.parts.objects.put(&path, payload())).await? {
+            tries += 1;
+            if tries >= PROBE_TRIES {
+                return Err(unfit("PUT", &error));
+            }
+            back_off(tries).await;
+        }
         let again = self.parts.objects.put_opts(&path, payload(), PutMode::Create.into());
         match self.patient("put", 0, again).await? {
             Err(Error::AlreadyExists { .. }) => {}
@@ -295,7 +315,8 @@ impl RemoteBlobs {
 
     /// A store in the library's own memory, for tests of this adapter without a server.
     pub fn in_memory(budget: Budget) -> Self {
-        Self::of("memory", &Arc::new(object_store::memory::InMemory::new()), None, None, "test", budget)
+        let store = Arc::new(object_store::memory::InMemory::new());
+        Self::of("memory", &store, Service::default(), "test", budget)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -16,10 +15,9 @@ use crate::frames::piece_end;
 use crate::store::{BoxFuture, BoxStream};
 use crate::{BlobError, BlobKey, BlobObject, Stat};
 
-/// Tries without progress before a transfer is given up.
+/// Tries for one piece before a transfer is given up. (Any byte as progress would make a service that breaks off after
+/// each one hold a transfer for ever.)
 const MOST_TRIES: u32 = 5;
-/// Longest silence within a transfer.
-const SILENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct RemoteObject {
     pub(super) remote: Arc<Remote>,
@@ -63,6 +61,7 @@ impl Transfer {
             back_off(self.tries).await;
         }
         self.position = end;
+        self.tries = 0;
         Ok(Some(self.ahead.split_to(length).freeze()))
     }
 
@@ -74,13 +73,12 @@ impl Transfer {
             none => none.insert(self.object.get(from..self.end).await?),
         };
         let silence = |elapsed| BlobError::Unavailable { operation: "get", source: Box::new(elapsed) };
-        match tokio::time::timeout(SILENCE, body.next()).await.map_err(silence)? {
+        match tokio::time::timeout(self.object.remote.parts.stall, body.next()).await.map_err(silence)? {
             Some(Ok(chunk)) => {
                 if self.ahead.is_empty() {
                     self.ahead.reserve(length.max(chunk.len()));
                 }
                 self.ahead.extend_from_slice(&chunk);
-                self.tries = 0;
                 Ok(())
             }
             Some(Err(error)) => Err(failed("get", error)),

@@ -12,7 +12,7 @@ use object_store::multipart::PartId;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutPayload, PutResult};
 use tokio::task::JoinHandle;
 
-use super::{Remote, back_off, failed, stamp_of, upload_is_gone};
+use super::{COMPLETION_TIME, Remote, back_off, failed, stamp_of, upload_is_gone, within};
 use crate::state::{Place, RemotePlace, Tail};
 use crate::store::BoxFuture;
 use crate::{BlobError, BlobKey, BlobWriter, Permit, StateError, WriteState, Written};
@@ -227,7 +227,7 @@ impl RemoteWriter {
             let parts = self.parts.iter().map(|tag| PartId { content_id: tag.clone() }).collect();
             let upload = upload.to_owned();
             let complete = self.remote.parts.multipart.complete_multipart(&path, &upload, parts);
-            let answer = self.remote.patient("complete upload", 0, complete).await;
+            let answer = within(COMPLETION_TIME, "complete upload", complete).await;
             match self.remote.head(&path).await? {
                 Some(meta) if meta.size == size => {
                     return Ok(Written { size, stamp: stamp_of(meta.e_tag.as_deref(), size) });
@@ -244,7 +244,8 @@ impl RemoteWriter {
                     return Err(BlobError::Lost { key, offset: size });
                 }
                 Ok(Err(error)) => failed("complete upload", error),
-                Err(error) => error,
+                // Waiting so long once is enough.
+                Err(error) => return Err(error),
             };
             tries += 1;
             if tries >= MOST_TRIES {

@@ -104,6 +104,27 @@ async fn a_dead_service_is_unavailable_after_bounded_tries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_breaks_off_after_every_byte_is_given_up() {
+    let Some(server) = Server::versitygw().await else { return };
+    let content = suite::sample(LARGE);
+    put(&store(server.port), 1, &content).await.unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let port = proxy::start(server.port, move |line| {
+        if !line.starts_with("GET") {
+            return Break::Nothing;
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        Break::Truncate(1)
+    })
+    .await;
+    let object = store(port).open(BlobKey::from_id(1)).await.unwrap().unwrap();
+    let read = object.read_at(0..LARGE as u64).await;
+    assert!(read.is_err(), "{} bytes", read.map_or(0, |bytes| bytes.len()));
+    assert!(asked.load(Ordering::SeqCst) < 50, "{asked:?} requests");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_at_another_replica_after_the_first_died() {
     let Some(server) = Server::versitygw().await else { return };
     let content = suite::sample(LARGE);
