@@ -10,6 +10,7 @@ pub mod blob;
 pub mod caller;
 pub mod error;
 mod integrity;
+mod last_known;
 pub mod list;
 pub mod manifest;
 mod record;
@@ -30,6 +31,7 @@ use blobs::{BlobKey, BlobReader, BlobStore, Budget, FrameChecks};
 use metadata::{Store, Timestamp};
 use tokio::sync::mpsc;
 
+use last_known::LastKnown;
 use manifest::Turns;
 use upload::ActiveUploads;
 
@@ -59,6 +61,7 @@ pub struct Registry {
     settings: Settings,
     uploads: ActiveUploads,
     contended: Turns,
+    last_known: LastKnown,
     started_at: Timestamp,
 }
 
@@ -98,6 +101,7 @@ impl Registry {
             }),
         );
         let started_at = store.now();
+        let last_known = LastKnown::new(store.engine().dialect(), settings.access_stale_max);
         let registry = Self {
             store,
             blobs,
@@ -108,6 +112,7 @@ impl Registry {
             settings,
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
+            last_known,
             started_at,
         };
         registry.bootstrap().await?;

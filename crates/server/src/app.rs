@@ -61,6 +61,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let front = Front::bind(Arc::clone(&config)).await?;
     let opened = open::registry(&config).await?;
+    opened.watch(&front.health);
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });

@@ -10,6 +10,7 @@ use crate::tx::{Expect, Tx};
 crate::statements! {
     INSERT = Write "INSERT INTO principal (id, kind, name, name_key, display_name, email, password, disabled, epoch, created_at, generation, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, (SELECT generation FROM access_generation WHERE id = 1), $10)";
     SET_PASSWORD = Write "UPDATE principal SET password = $2, epoch = epoch + 1, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $3 WHERE id = $1";
+    SET_FIRST_PASSWORD = Write "UPDATE principal SET password = $2, epoch = epoch + 1, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $3 WHERE id = $1 AND password IS NULL";
     SET_PROFILE = Write "UPDATE principal SET display_name = $2, email = $3, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $4 WHERE id = $1";
     SET_DISABLED = Write "UPDATE principal SET disabled = $2, epoch = epoch + 1, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $3 WHERE id = $1";
     DELETE = Write "DELETE FROM principal WHERE id = $1";
@@ -41,6 +42,12 @@ pub fn insert(tx: &mut Tx, row: &PrincipalRow) {
 pub fn set_password(tx: &mut Tx, id: PrincipalId, hash: &str) {
     let by = tx.id();
     tx.step_or(&SET_PASSWORD, params![id, hash, by], Expect::Rows(1), "principal");
+}
+
+/// Sets the first password hash; a conflict at `principal` when there is one already.
+pub fn set_first_password(tx: &mut Tx, id: PrincipalId, hash: &str) {
+    let by = tx.id();
+    tx.step_or(&SET_FIRST_PASSWORD, params![id, hash, by], Expect::Rows(1), "principal");
 }
 
 /// Sets the name for people and the mail address.

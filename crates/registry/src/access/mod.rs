@@ -13,7 +13,7 @@ pub use facts::{Facts, GrantView, PrincipalFact, ProjectFact};
 pub use grant::{Delete, Grant, Pull, Push, Right};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,6 +26,10 @@ pub struct Access {
     facts: ArcSwap<Facts>,
     /// Time of the last successful comparison with the database, in microseconds.
     compared_at: AtomicI64,
+    /// When the last comparison failed, likewise.
+    failed_at: AtomicI64,
+    /// Whether the last comparison failed.
+    cut_off: AtomicBool,
     refreshing: tokio::sync::Mutex<()>,
     stale_max: Duration,
 }
@@ -43,6 +47,8 @@ impl Access {
             store,
             facts: ArcSwap::from_pointee(facts),
             compared_at: AtomicI64::new(now),
+            failed_at: AtomicI64::new(0),
+            cut_off: AtomicBool::new(false),
             refreshing: tokio::sync::Mutex::new(()),
             stale_max,
         })
@@ -53,7 +59,8 @@ impl Access {
         self.facts.load_full()
     }
 
-    /// Compares the generation with the database and reads what changed. Concurrent calls share one comparison.
+    /// Compares the generation with the database and reads what changed. Concurrent calls share one comparison, and
+    /// its failure: a crowd of callers waits for a dead database once, not one after the other.
     /// Answers whether anything changed since `seen`.
     pub async fn refresh(&self, seen: i64) -> Result<bool, StoreError> {
         let asked_at = self.store.now().micros();
@@ -61,6 +68,18 @@ impl Access {
         if self.compared_at.load(Ordering::Acquire) > asked_at {
             return Ok(self.facts.load().generation() != seen);
         }
+        if self.failed_at.load(Ordering::Acquire) > asked_at {
+            return Err(StoreError::unavailable("the access facts could just now not be compared"));
+        }
+        let outcome = self.compare().await;
+        self.cut_off.store(outcome.is_err(), Ordering::Release);
+        if outcome.is_err() {
+            self.failed_at.store(self.store.now().micros(), Ordering::Release);
+        }
+        outcome.map(|()| self.facts.load().generation() != seen)
+    }
+
+    async fn compare(&self) -> Result<(), StoreError> {
         let started = self.store.now().micros();
         let known = self.facts.load().generation();
         if self.store.access_generation().await? != known {
@@ -70,7 +89,20 @@ impl Access {
             self.facts.store(Arc::new(facts));
         }
         self.compared_at.store(started, Ordering::Release);
-        Ok(self.facts.load().generation() != seen)
+        Ok(())
+    }
+
+    /// Applies what this process has committed, before it is answered. Nothing after a commit fails a request: if the
+    /// database is gone by now, the next comparison brings it.
+    pub(crate) async fn apply_own(&self) {
+        if let Err(error) = self.refresh(0).await {
+            tracing::warn!(%error, "an own change of access facts is committed but not yet applied");
+        }
+    }
+
+    /// Whether the database could not be asked when it was tried last.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 
     /// Compares at least every second; the edge runs it in the background until it is dropped.

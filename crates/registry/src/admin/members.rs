@@ -80,7 +80,7 @@ impl Registry {
         let target = format!("{}: {user} as {role}", fact.name);
         self.record(&mut tx, caller, "member.add", Some(fact.id), &target).await?;
         self.store.commit(tx).await?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(row.id)
     }
 
@@ -100,7 +100,7 @@ impl Registry {
         let target = format!("{}: {} as {role}", fact.name, member.name);
         self.record(&mut tx, caller, "member.change", Some(fact.id), &target).await?;
         meaning(self.store.commit(tx).await, "grant", Error::NotFound("member"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Registry {
         let target = format!("{}: {}", fact.name, member.name);
         self.record(&mut tx, caller, "member.remove", Some(fact.id), &target).await?;
         meaning(self.store.commit(tx).await, "grant", Error::NotFound("member"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 

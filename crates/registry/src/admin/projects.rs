@@ -113,7 +113,7 @@ impl Registry {
         self.record(&mut tx, caller, "project.create", Some(id), name).await?;
         let taken = Error::Conflict(format!("a project named `{name}` exists already"));
         meaning(self.store.commit(tx).await, "project", taken)?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(id)
     }
 
@@ -193,7 +193,7 @@ impl Registry {
         project::set_visibility(&mut tx, fact.id, visibility_name(visibility));
         self.record(&mut tx, caller, "project.update", Some(fact.id), &fact.name).await?;
         meaning(self.store.commit(tx).await, "project", Error::NotFound("project"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl Registry {
         self.record(&mut tx, caller, "project.delete", Some(fact.id), &fact.name).await?;
         let busy = Error::Conflict(format!("project `{}` is being pushed to; try again", fact.name));
         meaning(self.store.commit(tx).await, "project", busy)?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ impl Registry {
         self.record(&mut tx, caller, "user.create", None, &new.name).await?;
         let taken = Error::Conflict(format!("a user named `{}` exists already", new.name));
         meaning(self.store.commit(tx).await, "principal", taken)?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(id)
     }
 
@@ -221,7 +221,7 @@ impl Registry {
         }
         self.record(&mut tx, caller, "user.update", None, &fact.row.name).await?;
         meaning(self.store.commit(tx).await, "principal", Error::NotFound("user"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Registry {
         principal::delete(&mut tx, id);
         self.record(&mut tx, caller, "user.delete", None, &fact.row.name).await?;
         meaning(self.store.commit(tx).await, "principal", Error::NotFound("user"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 
@@ -273,6 +273,27 @@ impl Registry {
         self.set_password(&Caller::system(), &fact, new).await
     }
 
+    /// Gives a user its first password; for the host only. False when it has one: replicas may start at once, and only
+    /// one of them makes the password that counts.
+    pub async fn set_first_password(&self, name: &str, new: &str) -> Result<bool, Error> {
+        self.access.refresh(0).await?;
+        let fact = self.access.facts().principal_named(name).cloned().ok_or(Error::NotFound("user"))?;
+        let hash = self.authenticator.hash_password(new).await?;
+        let mut tx = self.store.begin().await?;
+        access::raise(&mut tx);
+        principal::set_first_password(&mut tx, fact.row.id, &hash);
+        self.record(&mut tx, &Caller::system(), "user.password", None, &fact.row.name).await?;
+        let first = match self.store.commit(tx).await {
+            Err(error) if error.conflicts_at("principal") => false,
+            other => {
+                other?;
+                true
+            }
+        };
+        self.access.apply_own().await;
+        Ok(first)
+    }
+
     async fn set_password(&self, caller: &Caller, fact: &PrincipalFact, new: &str) -> Result<(), Error> {
         let hash = self.authenticator.hash_password(new).await?;
         let mut tx = self.store.begin().await?;
@@ -280,7 +301,7 @@ impl Registry {
         principal::set_password(&mut tx, fact.row.id, &hash);
         self.record(&mut tx, caller, "user.password", None, &fact.row.name).await?;
         meaning(self.store.commit(tx).await, "principal", Error::NotFound("user"))?;
-        self.access.refresh(0).await?;
+        self.access.apply_own().await;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use crate::Registry;
 use crate::access::{Delete, Grant};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::last_known::Place;
 
 impl Registry {
     /// Takes a blob out of a repository. Its bytes go when no repository holds it.
@@ -26,7 +27,9 @@ impl Registry {
         blob::unlink(&mut tx, repository.id, digest);
         let target = format!("{}@{digest}", grant.repo);
         self.record(&mut tx, caller, "blob.delete", Some(grant.project), &target).await?;
-        match self.store.commit(tx).await {
+        let outcome = self.store.commit(tx).await;
+        self.last_known.note_blob(Place { project: grant.project, repository: name }, digest, None);
+        match outcome {
             Err(error) if error.is_conflict() => {
                 match self.store.manifest_using(repository.id, digest).await? {
                     Some(by) => Err(Error::BlobInUse { by }),

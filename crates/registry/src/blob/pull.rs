@@ -5,11 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use blobs::{BlobBody, BlobError, BlobKey, Presign};
+use metadata::StoreError;
+use metadata::model::blob::BlobRow;
 use oci::Digest;
 
 use crate::Registry;
 use crate::access::{Grant, Pull};
 use crate::error::Error;
+use crate::last_known::Place;
 use crate::upload::blob_error;
 
 /// A blob that the caller may read.
@@ -35,6 +38,8 @@ impl Registry {
             .map_err(|_| Error::Internal(format!("blob {digest} has no object key")))?;
         match self.reader.open(key, row.size_bytes).await {
             Ok(Some(open)) => Ok(PulledBlob { digest: *digest, size_bytes: row.size_bytes, open }),
+            // What is known of it may be older than its deletion elsewhere.
+            Ok(None) if self.access.is_cut_off() => Err(Error::Unavailable),
             Ok(None) => {
                 tracing::error!(blob.digest = %digest, blob.object = row.object_key, "the object of a blob is missing");
                 Err(Error::Corrupt)
@@ -65,13 +70,26 @@ impl Registry {
         Ok(url.map(String::from))
     }
 
-    /// A blob found corrupt is unknown, so that the next push brings it again.
-    async fn find_blob(
-        &self,
-        grant: &Grant<Pull>,
-        digest: &Digest,
-    ) -> Result<metadata::model::blob::BlobRow, Error> {
-        let row = self.store.blob_in(grant.project, grant.repo.repository(), digest).await?;
-        row.filter(|row| !row.corrupt).ok_or(Error::BlobUnknown)
+    /// A blob found corrupt is unknown, so that the next push brings it again. While the database cannot be asked, a
+    /// blob is where it was last.
+    async fn find_blob(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<BlobRow, Error> {
+        let place = Place { project: grant.project, repository: grant.repo.repository() };
+        if self.access.is_cut_off()
+            && let Some(known) = self.last_known.blob(place, digest)
+        {
+            return Ok(known);
+        }
+        match self.store.blob_in(grant.project, grant.repo.repository(), digest).await {
+            Ok(row) => {
+                let row = row.filter(|row| !row.corrupt);
+                self.last_known.note_blob(place, digest, row.as_ref());
+                row.ok_or(Error::BlobUnknown)
+            }
+            Err(StoreError::Unavailable { reason }) => match self.last_known.blob(place, digest) {
+                Some(known) => Ok(known),
+                None => Err(StoreError::Unavailable { reason }.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::Registry;
 use crate::access::{Delete, Grant};
 use crate::caller::Caller;
 use crate::error::{Error, Refusal};
+use crate::last_known::Place;
 
 /// Most tags that one deletion takes along.
 const MAX_TAGS: u32 = 100_000;
@@ -29,10 +30,14 @@ impl Registry {
         reference: &Reference,
     ) -> Result<(), Error> {
         self.check_deletes()?;
-        match reference {
+        let deleted = match reference {
             Reference::Tag(tag) => self.delete_tag(caller, grant, tag).await,
             Reference::Digest(digest) => self.delete_by_digest(caller, grant, digest).await,
-        }
+        };
+        // Whatever came of it: a tag of a deleted manifest leads nowhere.
+        let place = Place { project: grant.project, repository: grant.repo.repository() };
+        self.last_known.forget(place, reference);
+        deleted
     }
 
     async fn delete_tag(&self, caller: &Caller, grant: &Grant<Delete>, name: &Tag) -> Result<(), Error> {

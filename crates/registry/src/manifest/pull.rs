@@ -7,6 +7,7 @@ use oci::{Digest, Reference};
 use crate::Registry;
 use crate::access::{Grant, Pull};
 use crate::error::Error;
+use crate::last_known::Place;
 
 /// A manifest to be sent, bytes exactly as they were pushed.
 #[derive(Clone, Debug)]
@@ -22,8 +23,30 @@ pub struct PulledManifest {
 }
 
 impl Registry {
-    /// The manifest that `reference` names.
+    /// The manifest that `reference` names; as it was served last while the database cannot be asked.
     pub async fn pull_manifest(
+        &self,
+        grant: &Grant<Pull>,
+        reference: &Reference,
+    ) -> Result<PulledManifest, Error> {
+        let place = Place { project: grant.project, repository: grant.repo.repository() };
+        if self.access.is_cut_off()
+            && let Some(known) = self.last_known.manifest(place, reference)
+        {
+            return Ok(known);
+        }
+        let found = self.find_manifest(grant, reference).await;
+        match &found {
+            Err(Error::Unavailable) => {
+                return self.last_known.manifest(place, reference).ok_or(Error::Unavailable);
+            }
+            Ok(manifest) => self.last_known.note_manifest(place, reference, Some(manifest)),
+            Err(_) => self.last_known.note_manifest(place, reference, None),
+        }
+        found
+    }
+
+    async fn find_manifest(
         &self,
         grant: &Grant<Pull>,
         reference: &Reference,

@@ -14,6 +14,7 @@ use crate::Registry;
 use crate::access::{Grant, Push};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::last_known::Place;
 
 /// Plans made in turn before a push gives up.
 const CONTENDED_ATTEMPTS: u64 = 40;
@@ -125,7 +126,13 @@ impl Registry {
         self.write(&mut tx, grant, parsed, digest, bytes, references, &state);
         let targets: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         self.record_push(&mut tx, caller, grant, &digest, &targets).await?;
-        match self.store.commit(tx).await {
+        let outcome = self.store.commit(tx).await;
+        // Also when it is unknown whether they moved.
+        let place = Place { project: grant.project, repository: grant.repo.repository() };
+        for tag in tags {
+            self.last_known.forget(place, &Reference::Tag(tag.clone()));
+        }
+        match outcome {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(error.into()),

@@ -25,16 +25,14 @@ fn stated() -> Option<String> {
 }
 
 /// Gives the administrator a password at the first start: the stated one, else a random one that is printed once and
-/// written to a file of the data directory.
+/// written to a file of the data directory. Of replicas that start at once, one does so.
 pub(super) async fn ensure(registry: &Registry, data_dir: &Path) -> anyhow::Result<()> {
     if !registry.admin_needs_password() {
         return Ok(());
     }
     if let Some(password) = stated() {
-        return registry
-            .reset_password(ADMIN, &password)
-            .await
-            .with_context(|| format!("{VARIABLE} cannot be used"));
+        let set = registry.set_first_password(ADMIN, &password).await;
+        return set.map(|_| ()).with_context(|| format!("{VARIABLE} cannot be used"));
     }
     let password = random_password();
     let path = data_dir.join(FILE);
@@ -48,7 +46,11 @@ pub(super) async fn ensure(registry: &Registry, data_dir: &Path) -> anyhow::Resu
         .with_context(|| format!("cannot write {}", path.display()))?;
     writeln!(file, "{password}")?;
     file.sync_all()?;
-    registry.reset_password(ADMIN, &password).await?;
+    if !registry.set_first_password(ADMIN, &password).await? {
+        // Another replica was first: this password is nobody's.
+        std::fs::remove_file(&path)?;
+        return Ok(());
+    }
     let mut out = io::stderr().lock();
     writeln!(
         out,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use blobs::remote::S3Config;
-use blobs::{BlobStore, Budget, FsBlobs, RemoteBlobs};
+use blobs::{BlobKey, BlobStore, Budget, FsBlobs, RemoteBlobs};
 use metadata::postgres::PostgresOptions;
 use metadata::{Postgres, Sqlite, Store, SystemClock, SystemRandom};
 use registry::{CorruptObject, Parts, Registry, Sealer};
@@ -18,6 +18,7 @@ use super::master_key;
 use crate::config::database::Engine;
 use crate::config::storage::Backend;
 use crate::config::{Config, Role};
+use crate::telemetry::Health;
 
 /// An open registry whose background has not started.
 pub(super) struct Opened {
@@ -116,6 +117,7 @@ fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
         allow_http: s3.allow_http,
         ca_pem,
         checksums: false,
+        stall: s3.stall_timeout.std(),
     })
 }
 
@@ -147,6 +149,21 @@ impl Opened {
     /// Closes what was opened, without having started anything.
     pub(super) async fn close(self) {
         self.registry.store().engine().close().await;
+    }
+
+    /// Makes readiness depend on both stores.
+    pub(super) fn watch(&self, health: &Health) {
+        let engine = Arc::clone(self.registry.store().engine());
+        health.add("database", move || {
+            let engine = Arc::clone(&engine);
+            async move { engine.health().await.map_err(|error| error.to_string()) }
+        });
+        let blobs = Arc::clone(self.registry.blobs());
+        health.add("storage", move || {
+            let blobs = Arc::clone(&blobs);
+            // No object has this key: that it is not there is a good answer.
+            async move { blobs.stat(BlobKey::from_id(0)).await.map(|_| ()).map_err(|error| error.to_string()) }
+        });
     }
 
     /// Starts what runs beside the requests.
