@@ -15,7 +15,7 @@ fn the_protocol_table_holds_through_three_replicas() -> Outcome {
     let (user, password) = target.credentials.clone().unwrap_or_default();
     let mut table = Command::new("cargo");
     table
-        .args(["test", "--quiet", "--package", "e2e", "--test", "protocol", "--no-fail-fast"])
+        .args(["test", "--quiet", "--workspace", "--test", "protocol", "--no-fail-fast"])
         .env("BONDED_E2E_TARGET", format!("{},{user},{password},bonded", target.addr))
         .current_dir(environment::workspace_root());
     let output = process::run_within(&mut table, Duration::from_mins(10))?;
