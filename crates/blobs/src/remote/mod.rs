@@ -185,13 +185,20 @@ impl Remote {
                 }
             }
         }
+        self.delete_tails(key, |_| true).await?;
+        self.delete(&self.blob(key)).await
+    }
+
+    /// Deletes those tails of an upload whose number is one of `which`.
+    async fn delete_tails(&self, key: BlobKey, which: impl Fn(u32) -> bool) -> Result<(), BlobError> {
         let tails = self.path("tails", &key.to_string());
         let listed: Vec<ObjectMeta> =
             self.parts.objects.list(Some(&tails)).try_collect().await.map_err(|e| failed("list", e))?;
-        for tail in listed {
+        let numbered = |tail: &ObjectMeta| tail.location.filename().and_then(|name| name.parse().ok());
+        for tail in listed.iter().filter(|tail| numbered(tail).is_none_or(&which)) {
             self.delete(&tail.location).await?;
         }
-        self.delete(&self.blob(key)).await
+        Ok(())
     }
 
     async fn list(&self, after: Option<BlobKey>, limit: usize) -> Result<Vec<Listed>, BlobError> {

@@ -5,6 +5,7 @@
 //! and every part larger than the smallest takes from the budget what is free at once, and without it goes step by step.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ const GROWTH: u64 = 1500;
 /// What a writer and the batches on their way to it hold without asking the budget.
 pub(super) const MEMORY_BYTES: usize = 8 * 1024 * 1024;
 const MOST_IN_FLIGHT: usize = 3;
+/// A tail's number is its round above this many random bits.
+const ROUND_SHIFT: u32 = 16;
 /// Tries of a completion whose outcome is unknown.
 const MOST_TRIES: u32 = 4;
 
@@ -93,21 +96,28 @@ impl RemoteWriter {
             };
             this.buffered = bytes.len() as u64;
             this.buffer.push(bytes);
-            if let Some(older) = tail.number.checked_sub(1) {
-                this.delete_tail(older);
-            }
+            this.delete_tails_before(tail.number >> ROUND_SHIFT);
         }
         Ok(this)
     }
 
-    /// Removes a tail that no state names any more, in the background: `abort` removes what this leaves.
-    fn delete_tail(&self, number: u32) {
-        let (remote, path) = (Arc::clone(&self.remote), self.remote.tail(self.key, number));
+    /// Removes the tails of earlier rounds, which no state names any more, in the background: `abort` removes what this
+    /// leaves.
+    fn delete_tails_before(&self, round: u32) {
+        let (remote, key) = (Arc::clone(&self.remote), self.key);
         tokio::spawn(async move {
-            if let Err(error) = remote.delete(&path).await {
-                tracing::debug!(%path, %error, "an old upload tail was not deleted");
+            if let Err(error) = remote.delete_tails(key, |number| number >> ROUND_SHIFT < round).await {
+                tracing::debug!(%key, %error, "old upload tails were not deleted");
             }
         });
+    }
+
+    /// A name for the next tail that no other writer of this upload takes: two replicas may go on with it from the same
+    /// state, and the one whose state is not saved must not have replaced the bytes of the other.
+    fn next_tail(&self) -> u32 {
+        let round = self.tail.map_or(0, |tail| (tail.number >> ROUND_SHIFT).wrapping_add(1));
+        let random = RandomState::new().build_hasher().finish() & u64::from(u16::MAX);
+        (round << ROUND_SHIFT) | u32::try_from(random).unwrap_or_default()
     }
 
     /// Chooses the size of the next part.
@@ -259,7 +269,7 @@ impl RemoteWriter {
         self.settle(0).await?;
         let offset = self.part_bytes + self.buffered;
         if self.buffered > 0 {
-            let number = self.tail.map_or(0, |tail| tail.number.wrapping_add(1));
+            let number = self.next_tail();
             let bytes = u32::try_from(self.buffered).map_err(|_| StateError::Contradiction)?;
             let payload = PutPayload::from_iter(std::mem::take(&mut self.buffer));
             let path = self.remote.tail(self.key, number);
@@ -332,8 +342,8 @@ impl BlobWriter for RemoteWriter {
                 None => self.put_whole().await?,
             };
             self.closed = true;
-            if let Some(tail) = self.tail {
-                self.delete_tail(tail.number);
+            if self.tail.is_some() {
+                self.delete_tails_before(u32::MAX);
             }
             Ok(written)
         })

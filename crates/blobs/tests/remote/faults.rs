@@ -145,3 +145,26 @@ async fn an_upload_goes_on_at_another_replica_after_the_first_died() {
     upload.finish(&Digest::sha256(&content)).await.unwrap();
     assert_eq!(stored(&two, 1).await, content);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_state_was_not_saved_has_not_harmed_the_one_whose_was() {
+    let Some(server) = Server::versitygw().await else { return };
+    let content = suite::sample(3_000_000);
+    let (one, two) = (store(server.port), store(server.port));
+    let mut upload = ingest(&one, 1);
+    upload.push(content.slice(..100_000)).await.unwrap();
+    let begun = IngestState::from_bytes(&upload.pause().await.unwrap().to_bytes()).unwrap();
+    let budget = || Budget::new(64 << 20, Duration::from_secs(30));
+    // Both go on from the same state; the second is later, and its state is dropped.
+    let mut first = Ingest::resume(one, BlobKey::from_id(1), &begun, budget()).await.unwrap();
+    let mut second = Ingest::resume(Arc::clone(&two), BlobKey::from_id(1), &begun, budget()).await.unwrap();
+    first.push(content.slice(100_000..1_000_000)).await.unwrap();
+    let saved = IngestState::from_bytes(&first.pause().await.unwrap().to_bytes()).unwrap();
+    second.push(content.slice(100_000..2_000_000)).await.unwrap();
+    second.pause().await.unwrap();
+    let mut upload = Ingest::resume(Arc::clone(&two), BlobKey::from_id(1), &saved, budget()).await.unwrap();
+    assert_eq!(upload.offset(), 1_000_000);
+    upload.push(content.slice(1_000_000..)).await.unwrap();
+    upload.finish(&Digest::sha256(&content)).await.unwrap();
+    assert_eq!(stored(&two, 1).await, content);
+}
