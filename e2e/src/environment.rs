@@ -7,6 +7,7 @@
 //! | `BONDED_SHARED` | where shared test data lies instead of beside the clone |
 //! | `BONDED_E2E_TARGET` | `host:port[,user,password[,bonded]]`: run the protocol table against that registry; the last word says that it is a Bonded |
 //! | `BONDED_TEST_S3` | `versitygw` or `moto`: the S3 service to test with; unset: the first that is installed |
+//! | `BONDED_REBUILD_MANIFESTS` | manifests of the measured rebuild |
 //! | `BONDED_FAULT_CYCLES` | cycles of every kill test, `BONDED_FAULT_ACKS` acknowledgements of the power cut |
 
 use std::path::{Path, PathBuf};
