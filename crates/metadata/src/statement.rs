@@ -125,6 +125,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::project::STATEMENTS,
     crate::model::referrers::STATEMENTS,
     crate::model::repository::STATEMENTS,
+    crate::model::sealed::STATEMENTS,
     crate::model::tag::STATEMENTS,
     crate::model::upload::STATEMENTS,
 ];

@@ -54,6 +54,7 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     reader: BlobReader,
     budget: Budget,
+    sealer: Sealer,
     access: Arc<Access>,
     authenticator: Authenticator,
     settings: Settings,
@@ -81,7 +82,7 @@ impl Registry {
         let Parts { store, blobs, budget, sealer, settings } = parts;
         let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
         let authenticator =
-            Authenticator::open(store.clone(), access.clone(), sealer, settings.clone()).await?;
+            Authenticator::open(store.clone(), access.clone(), sealer.clone(), settings.clone()).await?;
         let (found, queue) = mpsc::channel(CORRUPT_QUEUE);
         let clock = store.clock().clone();
         let checks = FrameChecks::new(
@@ -103,6 +104,7 @@ impl Registry {
             blobs,
             reader,
             budget,
+            sealer,
             access,
             authenticator,
             settings,
@@ -122,6 +124,11 @@ impl Registry {
     /// The blob store.
     pub fn blobs(&self) -> &Arc<dyn BlobStore> {
         &self.blobs
+    }
+
+    /// Seals what the database must not tell.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// The access facts.

@@ -17,8 +17,6 @@ use super::{Parts, RemoteBlobs};
 use crate::{BlobError, Budget};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence; also covers sending one part of 5 MiB at 48 KiB/s.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(110);
 
 /// An S3 bucket, or a part of one.
 #[derive(Clone, Debug)]
@@ -33,14 +31,27 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Whether the bucket is part of the host name; else of the path.
     pub virtual_hosted: bool,
-    /// Key id and secret; without them the environment's own identity is used (instance, web identity).
-    pub credentials: Option<(String, SecretString)>,
+    /// Without them the environment's own identity is used (instance, web identity).
+    pub credentials: Option<S3Credentials>,
     /// Whether an `http://` endpoint is accepted.
     pub allow_http: bool,
     /// Certificates of a private CA in PEM, trusted besides the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// Send a CRC-64/NVME of each request, which the server verifies. Off for implementations that refuse it.
     pub checksums: bool,
+    /// Longest silence of the service; must cover sending one part.
+    pub stall_timeout: Duration,
+}
+
+/// An access key.
+#[derive(Clone, Debug)]
+pub struct S3Credentials {
+    /// Its name.
+    pub key_id: String,
+    /// Its secret.
+    pub secret: SecretString,
+    /// The token that belongs to temporary ones.
+    pub session_token: Option<SecretString>,
 }
 
 /// An Azure Blob Storage container.
@@ -58,6 +69,10 @@ pub struct AzureConfig {
     pub endpoint: Option<String>,
     /// Whether an `http://` endpoint is accepted.
     pub allow_http: bool,
+    /// As in [`S3Config::ca_pem`].
+    pub ca_pem: Option<Vec<u8>>,
+    /// As in [`S3Config::stall_timeout`].
+    pub stall_timeout: Duration,
 }
 
 fn unfit(error: impl std::fmt::Display) -> BlobError {
@@ -74,11 +89,11 @@ fn retries() -> RetryConfig {
     RetryConfig { backoff, max_retries: 6, retry_timeout: Duration::from_mins(1) }
 }
 
-fn client(allow_http: bool, ca_pem: Option<&[u8]>) -> Result<ClientOptions, BlobError> {
+fn client(allow_http: bool, ca_pem: Option<&[u8]>, silence: Duration) -> Result<ClientOptions, BlobError> {
     let mut options = ClientOptions::new()
         .with_allow_http(allow_http)
         .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_read_timeout(SILENCE_TIMEOUT)
+        .with_read_timeout(silence)
         .with_timeout_disabled()
         .with_pool_idle_timeout(Duration::from_secs(30));
     if let Some(pem) = ca_pem {
@@ -90,9 +105,8 @@ fn client(allow_http: bool, ca_pem: Option<&[u8]>) -> Result<ClientOptions, Blob
 }
 
 /// The client for what the library has no call for.
-fn plain_client(ca_pem: Option<&[u8]>) -> Result<reqwest::Client, BlobError> {
-    let mut builder =
-        reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(SILENCE_TIMEOUT).no_proxy();
+fn plain_client(ca_pem: Option<&[u8]>, silence: Duration) -> Result<reqwest::Client, BlobError> {
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(silence).no_proxy();
     if let Some(pem) = ca_pem {
         for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(unfit)? {
             builder = builder.add_root_certificate(certificate);
@@ -105,8 +119,14 @@ impl RemoteBlobs {
     /// A store in an S3 bucket. `budget` is the process's upload memory. Does not connect; `probe` does.
     pub fn s3(config: &S3Config, budget: Budget) -> Result<Self, BlobError> {
         let mut builder = match &config.credentials {
-            Some((id, secret)) => {
-                AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.expose_secret())
+            Some(S3Credentials { key_id, secret, session_token }) => {
+                let builder = AmazonS3Builder::new()
+                    .with_access_key_id(key_id)
+                    .with_secret_access_key(secret.expose_secret());
+                match session_token {
+                    Some(token) => builder.with_token(token.expose_secret()),
+                    None => builder,
+                }
             }
             None => AmazonS3Builder::from_env(),
         };
@@ -117,7 +137,7 @@ impl RemoteBlobs {
             .with_virtual_hosted_style_request(config.virtual_hosted)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_unsigned_payload(true)
-            .with_client_options(client(config.allow_http, config.ca_pem.as_deref())?)
+            .with_client_options(client(config.allow_http, config.ca_pem.as_deref(), config.stall_timeout)?)
             .with_retry(retries());
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
@@ -126,7 +146,7 @@ impl RemoteBlobs {
             builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
         }
         let store = Arc::new(builder.build().map_err(unfit)?);
-        let http = plain_client(config.ca_pem.as_deref())?;
+        let http = plain_client(config.ca_pem.as_deref(), config.stall_timeout)?;
         Ok(Self::of("S3", &store, Some(store.clone()), Some(http), &config.prefix, budget))
     }
 
@@ -136,7 +156,7 @@ impl RemoteBlobs {
             .with_account(&config.account)
             .with_container_name(&config.container)
             .with_allow_http(config.allow_http)
-            .with_client_options(client(config.allow_http, None)?)
+            .with_client_options(client(config.allow_http, config.ca_pem.as_deref(), config.stall_timeout)?)
             .with_retry(retries());
         if let Some(key) = &config.access_key {
             builder = builder.with_access_key(key.expose_secret());

@@ -31,7 +31,7 @@ use crate::{
     BlobError, BlobKey, BlobObject, BlobStore, BlobWriter, Budget, FreeSpace, Listed, Presign, Stamp, Stat,
     StateError, Unfinished, WriteState,
 };
-pub use config::{AzureConfig, S3Config};
+pub use config::{AzureConfig, S3Config, S3Credentials};
 use object::RemoteObject;
 use writer::RemoteWriter;
 

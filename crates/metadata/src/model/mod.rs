@@ -15,6 +15,7 @@ pub mod principal;
 pub mod project;
 pub mod referrers;
 pub mod repository;
+pub mod sealed;
 pub mod tag;
 pub mod upload;
 

@@ -1,11 +1,14 @@
 //! Secrets in the database are sealed (AES-256-GCM) under the installation's master key, which is not in it.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use metadata::Random;
 
-/// Seals and opens secrets.
+/// Seals and opens secrets; clones share the key.
+#[derive(Clone)]
 pub struct Sealer {
-    key: LessSafeKey,
+    key: Arc<LessSafeKey>,
 }
 
 /// The sealed bytes are damaged, or were sealed under another master key.
@@ -25,7 +28,7 @@ impl Sealer {
     /// A sealer under a master key of 32 random bytes.
     pub fn new(master_key: &[u8; 32]) -> Result<Self, SealError> {
         let key = UnboundKey::new(&AES_256_GCM, master_key).map_err(|_| SealError)?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        Ok(Self { key: Arc::new(LessSafeKey::new(key)) })
     }
 
     /// Seals a secret; `context` says what it is and must be the same when it is opened.

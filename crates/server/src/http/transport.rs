@@ -64,13 +64,15 @@ pub struct Transport {
     writing: Waiter,
     state: State,
     linger: Option<Linger>,
+    /// Whether the client may speak HTTP/2 instead.
+    http2: bool,
 }
 
 impl Transport {
     /// A transport over a fresh connection; heads may have `max_head` bytes.
-    pub const fn new(stream: Stream, meter: Arc<Meter>, max_head: usize) -> Self {
+    pub const fn new(stream: Stream, meter: Arc<Meter>, max_head: usize, http2: bool) -> Self {
         let writing = Waiter::new(meter, Direction::Out);
-        Self { stream, framing: Framing::new(max_head), writing, state: State::Open, linger: None }
+        Self { stream, framing: Framing::new(max_head), writing, state: State::Open, linger: None, http2 }
     }
 
     fn note_read(&mut self, bytes: &[u8]) -> bool {
@@ -78,8 +80,10 @@ impl Transport {
         self.writing.meter().head_open(self.framing.in_head());
         let Err(refusal) = watched else { return true };
         tracing::debug!(?refusal, "connection refused");
-        self.state = if self.writing.meter().busy() {
-            // An answer is under way on this connection: writing ours into it would be the confusion itself.
+        let unknown = refusal == Refusal::OtherProtocol && self.http2;
+        self.state = if unknown || self.writing.meter().busy() {
+            // An answer is under way on this connection: writing ours into it would be the confusion itself. To who
+            // does not speak HTTP/1 it would be noise (RFC 9113 §3.4: an invalid preface ends the connection).
             State::Refused
         } else {
             State::Refusing(answer(refusal), 0)
@@ -117,7 +121,7 @@ impl Transport {
 /// A whole HTTP/1.1 answer to what could not be read as a request.
 const fn answer(refusal: Refusal) -> &'static [u8] {
     match refusal {
-        Refusal::BadRequest(_) => {
+        Refusal::BadRequest(_) | Refusal::OtherProtocol => {
             b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 18\r\ncontent-type: text/plain\r\n\r\nmalformed request\n"
         }
         Refusal::HeadTooLarge => {
