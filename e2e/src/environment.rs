@@ -6,6 +6,7 @@
 //! | `BONDED_BIN` | the server to test instead of the workspace's own build |
 //! | `BONDED_SHARED` | where shared test data lies instead of beside the clone |
 //! | `BONDED_E2E_TARGET` | `host:port[,user,password]`: run the protocol table against that registry |
+//! | `BONDED_REBUILD_MANIFESTS` | manifests of the measured rebuild |
 //! | `BONDED_FAULT_CYCLES` | cycles of every kill test, `BONDED_FAULT_ACKS` acknowledgements of the power cut |
 
 use std::path::{Path, PathBuf};

@@ -19,6 +19,28 @@ const TEXT_LENGTH: usize = 35;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BlobKey(u128);
 
+/// What an object is that is found by its key and not by a row: it must be readable when the database is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// Segments of the checkpoint.
+    Checkpoint,
+    /// Segments of old audit records.
+    Audit,
+}
+
+impl Series {
+    /// Stands where other keys have their time: beyond all times that a clock shows.
+    const fn mark(self) -> u128 {
+        match self {
+            Self::Checkpoint => FIRST_MARK,
+            Self::Audit => FIRST_MARK + 1,
+        }
+    }
+}
+
+/// Times from here on (the year 10889) are no times.
+const FIRST_MARK: u128 = 0xffff_ffff_ff00;
+
 /// The text is not a blob key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a blob key")]
@@ -41,6 +63,23 @@ impl BlobKey {
         let time = (unix_ms as u128) << 80;
         let shard = (unix_ms / 1000) as u128 & 0xff;
         Self(time | (random << 56 >> 48) | shard)
+    }
+
+    /// The key of the object `number` of a series. All lie in the last shard, behind every other key, in order of their
+    /// numbers (40 bits); `random` keeps two attempts apart.
+    pub const fn of_series(series: Series, number: u64, random: u32) -> Self {
+        Self(series.mark() << 80 | (number as u128 & 0xff_ffff_ffff) << 40 | (random as u128) << 8 | 0xff)
+    }
+
+    /// The number of an object of a series.
+    pub fn number_in(self, series: Series) -> Option<u64> {
+        let number = (self.0 >> 40) & 0xff_ffff_ffff;
+        (self.0 >> 80 == series.mark() && self.shard() == 0xff).then(|| u64::try_from(number).unwrap_or(0))
+    }
+
+    /// Whether the object belongs to a series: no row names it, and it is none of the blobs.
+    pub const fn is_of_series(self) -> bool {
+        self.0 >> 80 >= FIRST_MARK
     }
 
     /// The id that made this key.
@@ -137,6 +176,18 @@ mod tests {
         assert_eq!(all.len(), 72);
         assert!(key(1, u128::MAX).id() > key(0, u128::MAX).id());
         assert_eq!(key(7, u128::MAX).id() >> 80, 7);
+    }
+
+    #[test]
+    fn objects_of_a_series_lie_behind_all_others_in_order() {
+        let key = |number, random| BlobKey::of_series(Series::Checkpoint, number, random);
+        assert!(BlobKey::begun_at(u64::from(u32::MAX) * 1000, u128::MAX) < key(0, 0));
+        assert!(key(0, u32::MAX) < key(1, 0) && key(1, 0) < key(1, 1));
+        assert!(key((1 << 40) - 1, u32::MAX) < BlobKey::of_series(Series::Audit, 0, 0));
+        assert_eq!(key(77, 5).number_in(Series::Checkpoint), Some(77));
+        assert_eq!(key(77, 5).number_in(Series::Audit), None);
+        assert!(key(77, 5).is_of_series() && !BlobKey::begun_at(1_795_251_600_000, 1).is_of_series());
+        assert_eq!(BlobKey::begun_at(1_795_251_600_000, 1).number_in(Series::Checkpoint), None);
     }
 
     #[test]

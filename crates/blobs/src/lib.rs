@@ -37,7 +37,7 @@ pub use frames::{FRAME_BYTES, FrameSums, frame_count, frames_from_bytes, frames_
 pub use fs::FsBlobs;
 pub use hooked::{Failure, Fault, HookedBlobs, Operation};
 pub use ingest::{Ingest, IngestError, IngestState, Ingested};
-pub use key::{BlobKey, KeyError};
+pub use key::{BlobKey, KeyError, Series};
 pub use memory::MemoryBlobs;
 pub use remote::{AzureConfig, RemoteBlobs, S3Config};
 pub use state::WriteState;

@@ -2,7 +2,7 @@
 //!
 //! Statements are written for PostgreSQL, restricted to what SQLite has too. For SQLite: `$1` → `?1`; locking clauses
 //! (`FOR UPDATE …`) are dropped, since there is one writer; `= ANY(ARRAY(…))` → `IN (…)`; `LEAST`/`GREATEST` →
-//! `min`/`max`; `bonded_texts`/`bonded_ints` (rows `value` from a JSON list) → `json_each`.
+//! `min`/`max`; `json_build_object` → `json_object`; `bonded_texts`/`bonded_ints` (rows `value` from a JSON list) → `json_each`.
 //! Migrations are written with `INT8`, `TEXT`, `BYTEA`; `CLUSTERED` after a table's closing bracket stores it by its
 //! primary key where the engine can. Lines `-- @sqlite`, `-- @postgres`, `-- @shared` open sections.
 //!
@@ -143,6 +143,7 @@ pub(crate) fn statement_for_sqlite(sql: &str) -> String {
                 out.push_str(token.text.get(1..).unwrap_or(""));
             }
             Kind::Word if token.is("bonded_texts") || token.is("bonded_ints") => out.push_str("json_each"),
+            Kind::Word if token.is("json_build_object") => out.push_str("json_object"),
             Kind::Word if token.is("least") => out.push_str("min"),
             Kind::Word if token.is("greatest") => out.push_str("max"),
             Kind::Word if token.is("for") => match past_lock(&tokens, at - 1) {

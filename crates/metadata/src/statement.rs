@@ -102,6 +102,7 @@ macro_rules! statements {
     (@sql { sqlite: $sqlite:expr, postgres: $postgres:expr $(,)? }) => {
         $crate::Sql::Each { sqlite: $sqlite, postgres: $postgres }
     };
+    (@sql { shared: $sql:expr $(,)? }) => { $crate::Sql::Shared($sql) };
     (@sql $sql:literal) => { $crate::Sql::Shared($sql) };
 }
 
@@ -117,12 +118,14 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::audit::STATEMENTS,
     crate::model::blob::STATEMENTS,
     crate::model::catalog::STATEMENTS,
+    crate::model::checkpoint::STATEMENTS,
     crate::model::collect::STATEMENTS,
     crate::model::deleted::STATEMENTS,
     crate::model::keys::STATEMENTS,
     crate::model::manifest::STATEMENTS,
     crate::model::principal::STATEMENTS,
     crate::model::project::STATEMENTS,
+    crate::model::rebuild::STATEMENTS,
     crate::model::referrers::STATEMENTS,
     crate::model::repository::STATEMENTS,
     crate::model::tag::STATEMENTS,

@@ -43,7 +43,7 @@ pub struct Parts {
     /// Memory of all uploads together.
     pub budget: Budget,
     /// Seals secrets.
-    pub sealer: Sealer,
+    pub sealer: Arc<Sealer>,
     /// What the operator decided.
     pub settings: Settings,
 }
@@ -56,6 +56,7 @@ pub struct Registry {
     budget: Budget,
     access: Arc<Access>,
     authenticator: Authenticator,
+    sealer: Arc<Sealer>,
     settings: Settings,
     uploads: ActiveUploads,
     contended: Turns,
@@ -81,7 +82,7 @@ impl Registry {
         let Parts { store, blobs, budget, sealer, settings } = parts;
         let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
         let authenticator =
-            Authenticator::open(store.clone(), access.clone(), sealer, settings.clone()).await?;
+            Authenticator::open(store.clone(), access.clone(), sealer.clone(), settings.clone()).await?;
         let (found, queue) = mpsc::channel(CORRUPT_QUEUE);
         let clock = store.clock().clone();
         let checks = FrameChecks::new(
@@ -105,6 +106,7 @@ impl Registry {
             budget,
             access,
             authenticator,
+            sealer,
             settings,
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
@@ -122,6 +124,16 @@ impl Registry {
     /// The blob store.
     pub fn blobs(&self) -> &Arc<dyn BlobStore> {
         &self.blobs
+    }
+
+    /// Memory of all uploads together.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Seals secrets.
+    pub fn sealer(&self) -> &Arc<Sealer> {
+        &self.sealer
     }
 
     /// The access facts.

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::routing::any;
 use registry::Registry;
 
-use crate::command::{AdminCommand, Fsck, Gc, Settings};
+use crate::command::{AdminCommand, Fsck, Gc, Rebuild};
 use crate::config::Config;
 use crate::front::Front;
 use crate::http::TrustedProxies;
@@ -26,8 +26,8 @@ pub enum Maintenance {
     Admin(AdminCommand),
     /// See [`Fsck`].
     Fsck(Fsck),
-    /// Make the database again.
-    Rebuild(Settings),
+    /// See [`Rebuild`].
+    Rebuild(Rebuild),
     /// See [`Gc`].
     Gc(Gc),
 }

@@ -30,7 +30,7 @@ pub enum Command {
     /// Compare the database with the stored blobs, and read the blobs.
     Fsck(Fsck),
     /// Make the database again from the stored blobs and checkpoints.
-    Rebuild(Settings),
+    Rebuild(Rebuild),
     /// Collect blobs that nothing refers to.
     Gc(Gc),
     /// What needs no server.
@@ -92,6 +92,20 @@ pub struct Fsck {
     /// Most bytes per second to read, such as 50MiB.
     #[arg(long, value_name = "SIZE", default_value = "0B")]
     pub rate: crate::config::Size,
+    /// The registry.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// How to rebuild.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Take a checkpoint of another master key, and leave out what is sealed under it: passwords and signing keys.
+    #[arg(long)]
+    pub without_secrets: bool,
+    /// Take the state before a damaged checkpoint segment although there are newer ones.
+    #[arg(long)]
+    pub partial: bool,
     /// The registry.
     #[command(flatten)]
     pub settings: Settings,

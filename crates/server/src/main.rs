@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Command::Config(command) => config(&command),
         Command::Admin(command) => blocking(app::maintain(Maintenance::Admin(command))),
         Command::Fsck(command) => blocking(app::maintain(Maintenance::Fsck(command))),
-        Command::Rebuild(settings) => blocking(app::maintain(Maintenance::Rebuild(settings))),
+        Command::Rebuild(command) => blocking(app::maintain(Maintenance::Rebuild(command))),
         Command::Gc(command) => blocking(app::maintain(Maintenance::Gc(command))),
         Command::Serverless(command) => return cli::run(command),
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// A duty holds its lease for so many of its rounds, at least [`SHORTEST_LEASE`].
+/// A duty holds its lease for so many of its rounds, at least [`SHORTEST_LEASE`], unless it says otherwise.
 const ROUNDS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_secs(15);
 
@@ -22,14 +22,27 @@ pub trait Duty: Send + Sync + 'static {
     /// The pause between rounds.
     fn every(&self) -> Duration;
 
+    /// For how long the lease is taken: another process takes over so long after this one was killed.
+    fn lease(&self) -> Duration {
+        (self.every() * ROUNDS).max(SHORTEST_LEASE)
+    }
+
     /// One round, shorter than its lease. What it writes carries `leases::fence` of `held`.
     fn round(&self, store: &Store, held: &Held) -> impl Future<Output = Result<(), JobError>> + Send;
+
+    /// What is to be done before a process ends that holds or can get the lease.
+    fn last(&self, store: &Store, held: &Held) -> impl Future<Output = Result<(), JobError>> + Send {
+        let _ = (store, held);
+        std::future::ready(Ok(()))
+    }
 }
 
 /// A duty without its type.
 pub(crate) trait AnyDuty: Send + Sync {
     fn name(&self) -> &'static str;
     fn every(&self) -> Duration;
+    fn lease(&self) -> Duration;
+    fn last<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>>;
     fn round<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>>;
 }
 
@@ -40,6 +53,14 @@ impl<D: Duty> AnyDuty for D {
 
     fn every(&self) -> Duration {
         Duty::every(self)
+    }
+
+    fn lease(&self) -> Duration {
+        Duty::lease(self)
+    }
+
+    fn last<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>> {
+        Box::pin(Duty::last(self, store, held))
     }
 
     fn round<'a>(&'a self, store: &'a Store, held: &'a Held) -> BoxFuture<'a, Result<(), JobError>> {
@@ -61,11 +82,26 @@ pub(crate) async fn keep(store: Store, duty: Arc<dyn AnyDuty>, owner: String, sh
             tracing::warn!(duty = duty.name(), %error, "a duty's round failed");
         }
     }
-    if let Some((held, _)) = held
-        && let Err(error) = leases::give_back(&store, &held).await
-    {
-        tracing::warn!(duty = duty.name(), %error, "a lease was not given back and will expire");
+    if let Err(error) = end(&store, &*duty, &owner, held).await {
+        tracing::warn!(duty = duty.name(), %error, "a duty did not end well; its lease will expire");
     }
+}
+
+/// The last round and the end of the lease.
+async fn end(
+    store: &Store,
+    duty: &dyn AnyDuty,
+    owner: &str,
+    held: Option<(Held, Instant)>,
+) -> Result<(), JobError> {
+    let held = match held {
+        Some((held, _)) => Some(held),
+        None => leases::take(store, duty.name(), owner, duty.lease()).await?,
+    };
+    let Some(held) = held else { return Ok(()) };
+    let done = duty.last(store, &held).await;
+    leases::give_back(store, &held).await?;
+    done
 }
 
 /// One round, if this process has or gets the lease. It is renewed when half of it is over: an idle process writes
@@ -76,7 +112,7 @@ pub(crate) async fn once(
     owner: &str,
     held: &mut Option<(Held, Instant)>,
 ) -> Result<(), JobError> {
-    let lease = (duty.every() * ROUNDS).max(SHORTEST_LEASE);
+    let lease = duty.lease();
     let kept = match held.take() {
         Some((old, since)) if since.elapsed() < lease / 2 => Some((old, since)),
         Some((old, _)) if leases::renew(store, &old, lease).await? => Some((old, Instant::now())),

@@ -12,7 +12,7 @@ use e2e::image::noise;
 use crate::Outcome;
 
 /// The file that holds exactly these bytes.
-fn object_with(dir: &Path, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+pub(crate) fn object_with(dir: &Path, bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let mut open = vec![dir.to_path_buf()];
     while let Some(at) = open.pop() {
         for entry in std::fs::read_dir(&at)? {
@@ -54,6 +54,10 @@ fn a_flipped_bit_never_leaves_as_a_complete_200() -> Outcome {
         flip(&file, at)?;
         server.restart()?;
         let path = format!("/v2/rot/app/blobs/{digest}");
+        if at == 0 {
+            let answer = server.target().fetch(path.clone())?;
+            assert_eq!(answer.status, 500, "a bad first frame is an answer, not a closed connection");
+        }
         for _ in 0..3 {
             // A connection closed before an answer is no complete 200 either.
             let Ok(answer) = server.target().fetch(path.clone()) else { continue };

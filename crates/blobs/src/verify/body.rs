@@ -145,7 +145,7 @@ impl Checked {
         .boxed()
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
         let result = self.piece().await;
         if let Err(error) = &result {
             self.guard.report(self.key, error);

@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 
 use crate::frames::FRAME_BYTES;
 use crate::store::BoxFuture;
@@ -96,7 +97,7 @@ impl OpenBlob {
     }
 
     /// The bytes of `range`, which lies within the size. What fits into one frame is read at once, so that a bad small
-    /// blob is an error instead of a cut transfer.
+    /// blob is an error instead of a cut transfer; so is a larger one whose first frame is bad.
     pub async fn body(&self, range: Range<u64>) -> Result<BlobBody, BlobError> {
         if range.start > range.end || range.end > self.stat.size {
             return Err(BlobError::Truncated { key: self.object.key(), at: self.stat.size });
@@ -109,7 +110,7 @@ impl OpenBlob {
         if clean {
             return Ok(BlobBody::stream(Arc::clone(&self.object).stream(range.clone()), range));
         }
-        let checked = body::Checked::new(
+        let mut checked = body::Checked::new(
             Arc::clone(&self.object),
             self.stat.size,
             Arc::clone(&self.entry),
@@ -119,7 +120,9 @@ impl OpenBlob {
         if frames.len() <= 1 {
             return Ok(BlobBody::whole(checked.only().await?));
         }
-        Ok(BlobBody::stream(checked.into_stream(), range))
+        // While nothing was sent, a bad frame is still an answer of its own.
+        let first = futures_util::stream::iter(checked.next().await?.map(Ok));
+        Ok(BlobBody::stream(first.chain(checked.into_stream()).boxed(), range))
     }
 
     /// The whole blob, if it is not larger than `limit` bytes; `None` when it is.

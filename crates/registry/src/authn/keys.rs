@@ -43,7 +43,7 @@ struct Ring {
 /// The signing keys as this process knows them.
 pub struct KeyRing {
     store: Store,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
     token_ttl: Duration,
     ring: ArcSwap<Ring>,
 }
@@ -56,7 +56,7 @@ impl std::fmt::Debug for KeyRing {
 
 impl KeyRing {
     /// Reads the keys; makes one when none signs any more.
-    pub async fn open(store: Store, sealer: Sealer, token_ttl: Duration) -> Result<Self, Error> {
+    pub async fn open(store: Store, sealer: Arc<Sealer>, token_ttl: Duration) -> Result<Self, Error> {
         let empty = Ring { keys: Vec::new(), read_at: Timestamp::from_micros(0) };
         let ring = Self { store, sealer, token_ttl, ring: ArcSwap::from_pointee(empty) };
         ring.rotate().await?;
@@ -132,6 +132,7 @@ impl KeyRing {
     }
 }
 
-fn context(id: i64) -> String {
+/// What a sealed private key was sealed as.
+pub fn context(id: i64) -> String {
     format!("signing key {id}")
 }

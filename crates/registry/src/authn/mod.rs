@@ -64,7 +64,7 @@ impl Authenticator {
     pub async fn open(
         store: Store,
         access: Arc<Access>,
-        sealer: Sealer,
+        sealer: Arc<Sealer>,
         settings: Settings,
     ) -> Result<Self, Error> {
         let keys = KeyRing::open(store.clone(), sealer, settings.token_ttl).await?;

@@ -13,6 +13,7 @@ use registry::{CorruptObject, Parts, Registry, Sealer};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use workers::checkpoint;
 
 use super::master_key;
 use crate::config::database::Engine;
@@ -45,8 +46,25 @@ fn make_dir(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
-/// Opens the stores of the configuration, migrates the database, loads the access facts.
+/// Opens the registry of the configuration. A blank database beside a checkpoint is not taken for a new registry: its
+/// objects would be nobody's.
 pub(super) async fn registry(config: &Config) -> anyhow::Result<Opened> {
+    let parts = parts(config).await?;
+    anyhow::ensure!(
+        !parts.store.is_half_rebuilt().await?,
+        "a rebuild of this database was not finished: move the database away and run `bonded rebuild` again"
+    );
+    let lost = checkpoint::is_of_other_database(&parts.store, &*parts.blobs).await;
+    anyhow::ensure!(
+        !lost.context("cannot look for a checkpoint")?,
+        "the database is empty, but blob storage holds the checkpoint of a registry: `bonded rebuild` brings it back; a new registry needs blob storage of its own"
+    );
+    let (registry, corrupt) = Registry::open(parts).await.context("cannot open the registry")?;
+    Ok(Opened { registry, corrupt })
+}
+
+/// Opens the stores of the configuration and migrates the database.
+pub(super) async fn parts(config: &Config) -> anyhow::Result<Parts> {
     make_dir(&config.server.data_dir)?;
     let engine: Arc<dyn metadata::Engine> = match config.database_engine() {
         Engine::Sqlite(path) => {
@@ -74,10 +92,8 @@ pub(super) async fn registry(config: &Config) -> anyhow::Result<Opened> {
         tracing::warn!("{warning}");
     }
     let store = Store::new(engine, Arc::new(SystemClock), Arc::new(SystemRandom));
-    let sealer = Sealer::new(&master_key::load(&config.server.data_dir)?)?;
-    let parts = Parts { store, blobs, budget, sealer, settings: settings(config) };
-    let (registry, corrupt) = Registry::open(parts).await.context("cannot open the registry")?;
-    Ok(Opened { registry, corrupt })
+    let sealer = Arc::new(Sealer::new(&master_key::load(&config.server.data_dir)?)?);
+    Ok(Parts { store, blobs, budget, sealer, settings: settings(config) })
 }
 
 fn open_blobs(config: &Config, budget: Budget) -> anyhow::Result<Arc<dyn BlobStore>> {

@@ -8,6 +8,7 @@ use metadata::{Store, Timestamp};
 use registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use workers::checkpoint::CheckpointDuty;
 use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
 
@@ -27,7 +28,12 @@ pub(super) fn start(
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
     let builder = Runner::builder(store.clone())?;
-    let runner = builder.job(CollectJob(Arc::clone(registry))).job(ScrubJob(Arc::clone(registry))).build();
+    let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
+    let runner = builder
+        .job(CollectJob(Arc::clone(registry)))
+        .job(ScrubJob(Arc::clone(registry)))
+        .duty(checkpoint)
+        .build();
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
     if config.gc.enabled {

@@ -28,7 +28,7 @@ impl Config {
         let s3 = &self.storage.s3;
         let on_s3 = self.storage.backend == Backend::S3;
         let files = self.tls.mode == Mode::Files;
-        let rules: [(bool, &'static str, &str); 13] = [
+        let rules: [(bool, &'static str, &str); 14] = [
             (self.server.roles.is_empty(), "server.roles", "needs one of api, jobs, ui"),
             (on_s3 && s3.bucket.is_empty(), "storage.s3.bucket", "is needed by storage.backend = \"s3\""),
             (
@@ -61,6 +61,11 @@ impl Config {
                 self.timeouts.progress_window.is_zero(),
                 "timeouts.progress_window",
                 "must be longer than no time",
+            ),
+            (
+                !(1..=3600).contains(&self.checkpoint.interval.std().as_secs()),
+                "checkpoint.interval",
+                "must lie between 1s and 1h",
             ),
             (self.limits.connections == 0, "limits.connections", "must be at least 1"),
             (

@@ -11,6 +11,7 @@ pub mod access;
 pub mod audit;
 pub mod auth;
 pub mod check;
+pub mod checkpoint;
 pub mod database;
 pub mod delete;
 pub mod gc;
@@ -61,6 +62,8 @@ pub struct Config {
     pub delete: delete::Delete,
     /// The collection of blobs that nothing refers to, and the background check of those that are kept.
     pub gc: gc::Gc,
+    /// The copy of the metadata in blob storage, from which `bonded rebuild` makes a lost database again.
+    pub checkpoint: checkpoint::Checkpoint,
     /// The record of who did what.
     pub audit: audit::Audit,
     /// How much of anything one client may make the process hold.

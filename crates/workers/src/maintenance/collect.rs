@@ -17,11 +17,16 @@ use registry::{Error, Registry};
 /// Rows read at once; a transaction stays short beside pushes.
 const BATCH: u32 = 200;
 
+/// Unfinished writes younger than this are left alone.
+const UNFINISHED_AGE_SECS: i64 = 24 * 3600;
+
 /// What a collection did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CollectReport {
     /// Upload sessions that expired.
     pub uploads: u64,
+    /// Parts of uploads in storage that no session knows any more.
+    pub unfinished: u64,
     /// Deleted images whose restore window is over.
     pub restores: u64,
     /// Blobs taken out of repositories that do not need them.
@@ -43,6 +48,7 @@ pub async fn collect(registry: &Registry, dry_run: bool) -> Result<CollectReport
         return preview(registry, now).await;
     }
     report.uploads = uploads(registry, now).await?;
+    report.unfinished = unfinished(registry, now).await?;
     report.restores = restores(registry, now).await?;
     report.links = links(registry.store(), now).await?;
     report.blobs = loose_blobs(registry, now).await?;
@@ -58,6 +64,7 @@ async fn preview(registry: &Registry, now: Timestamp) -> Result<CollectReport, E
         uploads: store.expired_uploads(now, LIMIT).await?.len() as u64,
         restores: store.deleted_expired(now.minus(registry.settings().restore_window), LIMIT).await?.len()
             as u64,
+        unfinished: orphans(registry, now).await?.len() as u64,
         links: store.loose_links(now, LIMIT).await?.len() as u64,
         blobs: store.loose_blobs("", LIMIT).await?.len() as u64,
         objects: due.len() as u64,
@@ -84,6 +91,36 @@ async fn uploads(registry: &Registry, now: Timestamp) -> Result<u64, Error> {
             return Ok(count);
         }
     }
+}
+
+/// Unfinished writes that no row owns. A session's row is there before its first byte, so what is older than the
+/// listing and has no row has lost its session; the age only spares segments of series, which have no rows.
+async fn orphans(registry: &Registry, now: Timestamp) -> Result<Vec<BlobKey>, Error> {
+    let unavailable = |error: blobs::BlobError| {
+        tracing::warn!(%error, "unfinished writes cannot be listed");
+        Error::Unavailable
+    };
+    let mut found = registry.blobs().unfinished(BATCH as usize).await.map_err(unavailable)?;
+    found.retain(|write| write.begun_unix_s < now.secs() - UNFINISHED_AGE_SECS);
+    let keys: Vec<String> = found.iter().map(|write| write.key.to_string()).collect();
+    let known = registry.store().known_objects(&keys).await?;
+    let orphan = |key: &BlobKey| !known.contains(&key.to_string());
+    Ok(found.into_iter().map(|write| write.key).filter(orphan).collect())
+}
+
+/// Aborts what a process left in storage that died between a session's end and its own clean-up.
+async fn unfinished(registry: &Registry, now: Timestamp) -> Result<u64, Error> {
+    let mut count = 0;
+    for key in orphans(registry, now).await? {
+        match registry.blobs().abort(key, None).await {
+            Ok(()) => {
+                tracing::info!(blob.object = %key, "unfinished upload aborted");
+                count += 1;
+            }
+            Err(error) => tracing::warn!(blob.object = %key, %error, "an unfinished upload stays"),
+        }
+    }
+    Ok(count)
 }
 
 async fn restores(registry: &Registry, now: Timestamp) -> Result<u64, Error> {

@@ -139,7 +139,7 @@ async fn objects(registry: &Registry, options: FsckOptions, report: &mut FsckRep
         let young = store.now().secs() - ORPHAN_AGE_SECS;
         for listed in page {
             let object = listed.key.to_string();
-            if known.contains(&object) || listed.modified_unix_s > young {
+            if known.contains(&object) || listed.key.is_of_series() || listed.modified_unix_s > young {
                 continue;
             }
             if options.repair {

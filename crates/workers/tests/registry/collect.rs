@@ -1,143 +1,15 @@
 //! Garbage collection and scrub on a registry in memory: what is needed stays, the rest gives its space back.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
-use blobs::{BlobKey, BlobStore, Budget, MemoryBlobs};
-use bytes::Bytes;
-use metadata::{ManualClock, SeededRandom, Sqlite, Store, jobs};
-use oci::{Digest, MediaType, Reference, RepoName};
-use registry::upload::BodyError;
-use registry::{Caller, Delete, Error, Grant, Parts, Principal, Pull, Push, Registry, Sealer, Settings};
+use crate::support::{World, body};
+use blobs::{BlobKey, BlobStore as _, Budget, RemoteBlobs};
+use metadata::{Clock as _, ManualClock, SeededRandom, Sqlite, Store, SystemClock};
+use oci::Digest;
+use registry::{Error, Settings};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use workers::maintenance;
 use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
-use workers::{Job, Runner};
-
-struct World {
-    clock: Arc<ManualClock>,
-    blobs: Arc<MemoryBlobs>,
-    registry: Arc<Registry>,
-    runner: Arc<Runner>,
-}
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
-fn body(content: &[u8]) -> impl registry::upload::Body + use<> {
-    futures_util::stream::iter([Ok::<_, BodyError>(Bytes::copy_from_slice(content))])
-}
-
-impl World {
-    async fn new(settings: Settings) -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let blobs = Arc::new(MemoryBlobs::new());
-        let store = Store::new(Sqlite::memory().unwrap(), clock.clone(), Arc::new(SeededRandom::new(3)));
-        let parts = Parts {
-            store: store.clone(),
-            blobs: blobs.clone(),
-            budget: Budget::new(64 << 20, Duration::from_secs(10)),
-            sealer: Sealer::new(&[7; 32]).unwrap(),
-            settings,
-        };
-        let (registry, _found) = Registry::open(parts).await.unwrap();
-        // The facts are compared again only when time has gone on.
-        clock.advance(Duration::from_secs(1));
-        registry.access().refresh(0).await.unwrap();
-        let runner = Runner::builder(store)
-            .unwrap()
-            .job(CollectJob(registry.clone()))
-            .job(ScrubJob(registry.clone()))
-            .build();
-        Self { clock, blobs, registry, runner }
-    }
-
-    fn admin(&self) -> Principal {
-        let facts = self.registry.access().facts();
-        let admin = facts.principal_named("admin").unwrap();
-        Principal { id: Some(admin.row.id), name: "admin".into(), scope: None }
-    }
-
-    fn caller(&self) -> Caller {
-        Caller { principal: self.admin(), address: None, request_id: None }
-    }
-
-    fn repo() -> RepoName {
-        "library/app".parse().unwrap()
-    }
-
-    async fn push_grant(&self) -> Grant<Push> {
-        // Facts that were not compared for long stop writes.
-        self.registry.access().refresh(0).await.unwrap();
-        self.registry.access().grant(&self.admin(), &Self::repo()).await.unwrap()
-    }
-
-    async fn blob(&self, content: &[u8]) -> Result<Digest, Error> {
-        let digest = Digest::sha256(content);
-        let grant = self.push_grant().await;
-        let headers = registry::upload::ChunkHeaders::default();
-        self.registry.put_blob(&grant, &digest, headers, body(content)).await?;
-        Ok(digest)
-    }
-
-    /// Pushes an image of one configuration and layers; answers its digest.
-    async fn image(&self, tag: &str, layers: &[&[u8]]) -> Result<Digest, Error> {
-        let mut described = Vec::new();
-        for layer in layers {
-            let digest = self.blob(layer).await?;
-            described.push(format!(
-                r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{digest}","size":{}}}"#,
-                layer.len()
-            ));
-        }
-        let config = self.blob(b"{}").await?;
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[{}]}}"#,
-            described.join(",")
-        );
-        let grant = self.push_grant().await;
-        let (reference, media_type) =
-            (Reference::Tag(tag.parse().unwrap()), MANIFEST.parse::<MediaType>().unwrap());
-        let caller = self.caller();
-        let put = self.registry.put_manifest(&caller, &grant, &reference, &[], &media_type, manifest.into());
-        Ok(put.await?.digest)
-    }
-
-    async fn delete(&self, digest: Digest) {
-        self.registry.access().refresh(0).await.unwrap();
-        let grant: Grant<Delete> = self.registry.access().grant(&self.admin(), &Self::repo()).await.unwrap();
-        self.registry.delete_manifest(&self.caller(), &grant, &Reference::Digest(digest)).await.unwrap();
-    }
-
-    async fn readable(&self, digest: &Digest) -> bool {
-        let grant: Grant<Pull> = self.registry.access().grant(&self.admin(), &Self::repo()).await.unwrap();
-        self.registry.pull_blob(&grant, digest).await.is_ok()
-    }
-
-    async fn object(&self, digest: &Digest) -> BlobKey {
-        BlobKey::parse(&self.registry.store().blob(digest).await.unwrap().unwrap().object_key).unwrap()
-    }
-
-    async fn objects(&self) -> usize {
-        self.blobs.list(None, 1000).await.unwrap().len()
-    }
-
-    async fn run<J: Job>(&self, payload: &J::Payload) -> String {
-        let store = self.registry.store();
-        let mut tx = store.begin().await.unwrap();
-        let id = store.next_id().await.unwrap();
-        jobs::enqueue(&mut tx, id, store.now(), J::request(payload, store.now()).unwrap());
-        store.commit(tx).await.unwrap();
-        self.runner.run_to_idle().await.unwrap();
-        let job = jobs::read(store, id).await.unwrap().unwrap();
-        assert_eq!(job.state, jobs::JobState::Succeeded, "{:?}", job.error);
-        let log = jobs::log_lines(store, id, 0, 100).await.unwrap();
-        log.into_iter().map(|line| line.message).collect::<Vec<_>>().join("\n")
-    }
-
-    async fn collect(&self) -> String {
-        self.run::<CollectJob>(&Collect::default()).await
-    }
-}
 
 /// Everything is collected as soon as nothing needs it.
 fn at_once() -> Settings {
@@ -285,4 +157,22 @@ async fn the_scrub_finds_lost_bytes_and_a_push_repairs_them() {
     assert!(!world.readable(&layer).await);
     world.blob(b"layer").await.unwrap();
     assert!(world.readable(&layer).await);
+}
+
+#[tokio::test]
+async fn unfinished_writes_that_no_session_owns_are_aborted_when_they_are_old() {
+    let budget = Budget::new(64 << 20, Duration::from_secs(10));
+    let blobs = Arc::new(RemoteBlobs::in_memory(budget));
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let store = Store::new(Sqlite::memory().unwrap(), clock.clone(), Arc::new(SeededRandom::new(3)));
+    let registry = World::registry(store, blobs.clone(), Settings::default()).await;
+    let mut writer = blobs.begin(BlobKey::begun_at(1_795_251_600_000, 9)).await.unwrap();
+    writer.write(bytes::Bytes::from_static(b"half")).await.unwrap();
+    writer.pause().await.unwrap();
+    assert_eq!(blobs.unfinished(10).await.unwrap().len(), 1);
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().unfinished, 0, "too young");
+    clock.advance(Duration::from_hours(25));
+    assert_eq!(maintenance::collect(&registry, true).await.unwrap().unfinished, 1);
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().unfinished, 1);
+    assert!(blobs.unfinished(10).await.unwrap().is_empty());
 }

@@ -1,0 +1,7 @@
+//! Background work on a registry in memory.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod checkpoint;
+mod collect;
+mod support;
