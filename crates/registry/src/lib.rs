@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod authn;
 pub mod blob;
 pub mod caller;
@@ -12,6 +13,7 @@ pub mod error;
 mod integrity;
 pub mod list;
 pub mod manifest;
+pub mod notes;
 mod record;
 pub mod settings;
 pub mod upload;
@@ -21,6 +23,7 @@ pub use authn::{Authenticator, Sealer};
 pub use caller::{Caller, Principal};
 pub use error::{Error, MissingReference, Refusal};
 pub use integrity::CorruptObject;
+pub use notes::{Note, Notes};
 pub use settings::Settings;
 
 use std::sync::Arc;
@@ -58,6 +61,7 @@ pub struct Registry {
     authenticator: Authenticator,
     sealer: Arc<Sealer>,
     settings: Settings,
+    notes: Arc<Notes>,
     uploads: ActiveUploads,
     contended: Turns,
     started_at: Timestamp,
@@ -81,8 +85,15 @@ impl Registry {
     pub async fn open(parts: Parts) -> Result<(Arc<Self>, mpsc::Receiver<CorruptObject>), Error> {
         let Parts { store, blobs, budget, sealer, settings } = parts;
         let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
-        let authenticator =
-            Authenticator::open(store.clone(), access.clone(), sealer.clone(), settings.clone()).await?;
+        let notes = Arc::new(Notes::new(store.clone(), settings.audit_strict));
+        let authenticator = Authenticator::open(
+            store.clone(),
+            access.clone(),
+            sealer.clone(),
+            notes.clone(),
+            settings.clone(),
+        )
+        .await?;
         let (found, queue) = mpsc::channel(CORRUPT_QUEUE);
         let clock = store.clock().clone();
         let checks = FrameChecks::new(
@@ -108,6 +119,7 @@ impl Registry {
             authenticator,
             sealer,
             settings,
+            notes,
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
             started_at,
@@ -134,6 +146,11 @@ impl Registry {
     /// Seals secrets.
     pub fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
+    }
+
+    /// Records of pulls, logins and denials on their way.
+    pub fn notes(&self) -> &Arc<Notes> {
+        &self.notes
     }
 
     /// The access facts.

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::routing::any;
 use registry::Registry;
 
-use crate::command::{AdminCommand, Fsck, Gc, Rebuild};
+use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild};
 use crate::config::Config;
 use crate::front::Front;
 use crate::http::TrustedProxies;
@@ -24,6 +24,8 @@ use crate::{token, v2};
 pub enum Maintenance {
     /// See [`AdminCommand`].
     Admin(AdminCommand),
+    /// See [`AuditCommand`].
+    Audit(AuditCommand),
     /// See [`Fsck`].
     Fsck(Fsck),
     /// See [`Rebuild`].

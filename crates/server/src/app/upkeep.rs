@@ -8,6 +8,7 @@ use metadata::{Store, Timestamp};
 use registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
 use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -33,6 +34,7 @@ pub(super) fn start(
         .job(CollectJob(Arc::clone(registry)))
         .job(ScrubJob(Arc::clone(registry)))
         .duty(checkpoint)
+        .duty(SealDuty(Arc::clone(registry)))
         .build();
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];

@@ -1,5 +1,6 @@
 //! The native API.
 
+mod audit;
 mod members;
 mod projects;
 mod users;
@@ -13,6 +14,7 @@ use crate::app::App;
 
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
+        .route("/audit", get(audit::list))
         .route("/projects", get(projects::list).post(projects::create))
         .route("/projects/{project}", get(projects::show).patch(projects::change).delete(projects::remove))
         .route("/projects/{project}/members", get(members::list).post(members::add))

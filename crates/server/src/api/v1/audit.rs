@@ -1,0 +1,72 @@
+//! `/api/v1/audit`: the sealed record of who did what, in the order of its numbers. Whoever asks again with the last
+//! number it saw misses nothing and sees nothing twice.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use data_encoding::HEXLOWER;
+use metadata::model::seal::SealedRow;
+use serde::{Deserialize, Serialize};
+
+use crate::api::extract::SignedIn;
+use crate::api::problem::Problem;
+use crate::app::App;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// Records after this number.
+    #[serde(default)]
+    after: i64,
+    /// Records of a page, 1 to 1,000; 100 when not said.
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    position: i64,
+    id: i64,
+    at: String,
+    principal_id: Option<i64>,
+    principal: String,
+    action: String,
+    project_id: Option<i64>,
+    target: String,
+    outcome: String,
+    details: serde_json::Value,
+    address: Option<String>,
+    request_id: Option<String>,
+    chain: String,
+}
+
+impl From<SealedRow> for Record {
+    fn from(sealed: SealedRow) -> Self {
+        let row = sealed.row;
+        Self {
+            position: sealed.position,
+            id: row.id,
+            at: row.at.to_string(),
+            principal_id: row.principal_id.map(metadata::model::PrincipalId::get),
+            principal: row.principal,
+            action: row.action,
+            project_id: row.project.map(metadata::model::ProjectId::get),
+            target: row.target,
+            outcome: row.outcome,
+            details: serde_json::from_str(&row.details).unwrap_or_default(),
+            address: row.address,
+            request_id: row.request_id,
+            chain: HEXLOWER.encode(&sealed.chain),
+        }
+    }
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Record>>, Problem> {
+    let limit = page.limit.unwrap_or(100).clamp(1, 1000);
+    let records = app.registry.audit_after(&caller, page.after, limit).await?;
+    Ok(Json(records.into_iter().map(Record::from).collect()))
+}
