@@ -151,6 +151,31 @@ fn target(path: &str) -> Option<Target<'_>> {
 }
 
 impl Operation {
+    /// Every operation as method and path template; `{name}` is a repository's, of any depth.
+    pub const TABLE: [(Method, &str); 21] = [
+        (Method::Get, "/v2/"),
+        (Method::Head, "/v2/"),
+        (Method::Get, "/v2/_catalog"),
+        (Method::Head, "/v2/_catalog"),
+        (Method::Get, "/v2/{name}/tags/list"),
+        (Method::Head, "/v2/{name}/tags/list"),
+        (Method::Get, "/v2/{name}/manifests/{reference}"),
+        (Method::Head, "/v2/{name}/manifests/{reference}"),
+        (Method::Put, "/v2/{name}/manifests/{reference}"),
+        (Method::Delete, "/v2/{name}/manifests/{reference}"),
+        (Method::Get, "/v2/{name}/blobs/{digest}"),
+        (Method::Head, "/v2/{name}/blobs/{digest}"),
+        (Method::Delete, "/v2/{name}/blobs/{digest}"),
+        (Method::Post, "/v2/{name}/blobs/uploads/"),
+        (Method::Get, "/v2/{name}/blobs/uploads/{upload}"),
+        (Method::Head, "/v2/{name}/blobs/uploads/{upload}"),
+        (Method::Patch, "/v2/{name}/blobs/uploads/{upload}"),
+        (Method::Put, "/v2/{name}/blobs/uploads/{upload}"),
+        (Method::Delete, "/v2/{name}/blobs/uploads/{upload}"),
+        (Method::Get, "/v2/{name}/referrers/{digest}"),
+        (Method::Head, "/v2/{name}/referrers/{digest}"),
+    ];
+
     /// Parses a request. `path` is the raw path of the target, `query` the raw query without `?`.
     pub fn parse(method: Method, path: &str, query: Option<&str>) -> Result<Self, OperationError> {
         let query = Query::parse(query.unwrap_or_default())?;
@@ -369,6 +394,48 @@ mod tests {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         Operation::parse(method, path, query)
+    }
+
+    #[test]
+    fn the_table_holds_every_method_of_every_path_and_no_other() {
+        // A new operation must get a number here, and thereby a row in the table.
+        let number = |operation: &Operation| match operation {
+            Operation::Base => 0,
+            Operation::Catalog(_) => 1,
+            Operation::ListTags(..) => 2,
+            Operation::PullManifest(..) => 3,
+            Operation::PutManifest(..) => 4,
+            Operation::DeleteManifest(..) => 5,
+            Operation::PullBlob(..) => 6,
+            Operation::DeleteBlob(..) => 7,
+            Operation::StartUpload { .. } => 8,
+            Operation::UploadStatus(..) => 9,
+            Operation::UploadChunk(..) => 10,
+            Operation::FinishUpload(..) => 11,
+            Operation::CancelUpload(..) => 12,
+            Operation::ListReferrers { .. } => 13,
+        };
+        let mut found = [false; 14];
+        let methods = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete];
+        for (path, method) in
+            Operation::TABLE.iter().flat_map(|(_, path)| methods.map(|method| (path, method)))
+        {
+            let target = path
+                .replace("{name}", "a/b")
+                .replace("{reference}", "latest")
+                .replace("{digest}", D)
+                .replace("{upload}", "0123456789abcdef0123456789abcdef");
+            let parsed = parse(method, &format!("{target}?digest={D}"));
+            assert_eq!(
+                parsed.is_ok(),
+                Operation::TABLE.contains(&(method, *path)),
+                "{method:?} {path}: {parsed:?}"
+            );
+            if let Ok(operation) = parsed {
+                found[number(&operation)] = true;
+            }
+        }
+        assert_eq!(found, [true; 14]);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! the caller gathers the facts and carries the reason to the person.
 
 pub mod access;
+pub mod condition;
 pub mod pattern;
 pub mod role;
 
-pub use access::{AccessFacts, Effect, GrantFact, Visibility, permissions};
+pub use access::{AccessFacts, Decision, Effect, GrantFact, Visibility, decide, tag_rule};
+pub use condition::{Conditions, Network, TagPattern, TagRule};
 pub use pattern::RepositoryPattern;
 pub use role::{Permission, Permissions, Role};

@@ -13,8 +13,14 @@ pub struct RepositoryPattern(String);
 
 /// Why a text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("repository pattern must have 1 to 256 characters of repository names, `*` and `**`")]
-pub struct PatternError;
+pub enum PatternError {
+    /// Not one over repositories.
+    #[error("repository pattern must have 1 to 256 characters of repository names, `*` and `**`")]
+    Repository,
+    /// Not one over tags.
+    #[error("tag pattern must have 1 to 128 characters of tags and `*`")]
+    Tag,
+}
 
 impl FromStr for RepositoryPattern {
     type Err = PatternError;
@@ -22,7 +28,7 @@ impl FromStr for RepositoryPattern {
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/*".contains(&byte);
         if text.is_empty() || text.len() > MAX_PATTERN_BYTES || !text.bytes().all(good) {
-            return Err(PatternError);
+            return Err(PatternError::Repository);
         }
         Ok(Self(text.to_owned()))
     }
@@ -60,7 +66,8 @@ impl RepositoryPattern {
     }
 }
 
-fn segment_matches(pattern: &[u8], text: &[u8]) -> bool {
+/// Whether `text` matches `pattern`, in which `*` is any run.
+pub(crate) fn segment_matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {

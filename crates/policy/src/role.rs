@@ -39,6 +39,57 @@ pub enum Permission {
     ManageSystem,
 }
 
+impl Permission {
+    /// Every permission.
+    pub const LIST: [Self; 13] = [
+        Self::ReadProject,
+        Self::Pull,
+        Self::Push,
+        Self::Delete,
+        Self::ListMembers,
+        Self::ManageMembers,
+        Self::UpdateProject,
+        Self::DeleteProject,
+        Self::ReadProjectAudit,
+        Self::CreateProject,
+        Self::ManageUsers,
+        Self::ReadSystem,
+        Self::ManageSystem,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadProject => "read-project",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::ListMembers => "list-members",
+            Self::ManageMembers => "manage-members",
+            Self::UpdateProject => "update-project",
+            Self::DeleteProject => "delete-project",
+            Self::ReadProjectAudit => "read-project-audit",
+            Self::CreateProject => "create-project",
+            Self::ManageUsers => "manage-users",
+            Self::ReadSystem => "read-system",
+            Self::ManageSystem => "manage-system",
+        }
+    }
+}
+
+/// The text names no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no permission of that name")]
+pub struct PermissionError;
+
+impl FromStr for Permission {
+    type Err = PermissionError;
+
+    fn from_str(text: &str) -> Result<Self, PermissionError> {
+        Self::LIST.into_iter().find(|permission| permission.name() == text).ok_or(PermissionError)
+    }
+}
+
 /// A set of permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permissions(u32);
@@ -63,6 +114,11 @@ impl Permissions {
     /// Whether `permission` is in the set.
     pub const fn has(self, permission: Permission) -> bool {
         self.0 & (1 << permission as u8) != 0
+    }
+
+    /// The permissions in the set.
+    pub fn list(self) -> impl Iterator<Item = Permission> {
+        Permission::LIST.into_iter().filter(move |permission| self.has(*permission))
     }
 
     /// This set without those of `other`.
@@ -213,6 +269,14 @@ mod tests {
         for role in Role::LIST.into_iter().filter(|role| role.is_project_role()) {
             assert!(system.iter().all(|permission| !role.permissions().has(*permission)), "{role}");
         }
+    }
+
+    #[test]
+    fn every_permission_is_listed_under_its_own_name() {
+        for (at, permission) in Permission::LIST.into_iter().enumerate() {
+            assert_eq!((permission as usize, permission.name().parse()), (at, Ok(permission)));
+        }
+        assert_eq!(Permissions::of(&Permission::LIST).list().count(), Permission::LIST.len());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who calls, and from where: what access decisions and audit records need to know of a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use metadata::model::PrincipalId;
@@ -39,12 +40,14 @@ pub struct Principal {
     pub name: Arc<str>,
     /// What its token covers; none: everything that the principal may do.
     pub scope: Option<Arc<[ScopeEntry]>>,
+    /// From where it calls, for grants that count in some networks only; unknown: in none.
+    pub address: Option<IpAddr>,
 }
 
 impl Principal {
     /// A caller without credentials.
     pub fn anonymous() -> Self {
-        Self { id: None, name: "anonymous".into(), scope: None }
+        Self { id: None, name: "anonymous".into(), scope: None, address: None }
     }
 
     /// Whether the caller is signed in.
@@ -72,7 +75,7 @@ pub struct Caller {
 impl Caller {
     /// The system itself: maintenance and first start.
     pub fn system() -> Self {
-        let principal = Principal { id: None, name: "system".into(), scope: None };
+        let principal = Principal { id: None, name: "system".into(), scope: None, address: None };
         Self { principal, address: None, request_id: None }
     }
 }

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod authn;
 pub mod blob;
 pub mod caller;
+mod conditioned;
 pub mod error;
 mod integrity;
 mod last_known;

@@ -32,6 +32,12 @@ pub struct Settings {
     pub token_ttl: Duration,
     /// Life of a refresh token.
     pub refresh_ttl: Duration,
+    /// Age at which the key that signs tokens is followed by a new one.
+    pub key_rotation: Duration,
+    /// Shortest password, in characters.
+    pub password_min_chars: usize,
+    /// Passwords hashed at the same time.
+    pub password_checks: usize,
     /// How long a verified password is remembered.
     pub password_cache: Duration,
     /// How long already known access facts serve pulls while the database cannot be reached.
@@ -56,6 +62,9 @@ impl Default for Settings {
             deletes: true,
             token_ttl: Duration::from_mins(5),
             refresh_ttl: 30 * 24 * HOUR,
+            key_rotation: 30 * 24 * HOUR,
+            password_min_chars: 8,
+            password_checks: 2,
             password_cache: Duration::from_secs(5),
             access_stale_max: HOUR,
         }

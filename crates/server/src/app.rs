@@ -6,17 +6,20 @@ mod master_key;
 mod open;
 mod upkeep;
 
+pub use open::settings;
+pub use upkeep::runner;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::routing::any;
 use registry::Registry;
 
 use crate::command::{AdminCommand, Fsck, Gc, Rebuild};
 use crate::config::Config;
 use crate::front::Front;
 use crate::http::TrustedProxies;
+use crate::routes::Routes;
 use crate::{token, v2};
 
 /// Work on a registry from its own machine, beside or instead of a running one.
@@ -44,15 +47,14 @@ pub struct App {
 }
 
 impl App {
-    /// The routes of the registry.
+    /// The table of routes.
+    pub fn routes() -> Routes {
+        Routes::new().merge(v2::routes()).merge(token::routes()).merge(crate::api::routes())
+    }
+
+    /// The router of the registry.
     pub fn router(self: Arc<Self>) -> Router {
-        Router::new()
-            .route("/v2", any(v2::dispatch))
-            .route("/v2/", any(v2::dispatch))
-            .route("/v2/{*rest}", any(v2::dispatch))
-            .route("/service/token", axum::routing::get(token::get).post(token::post))
-            .merge(crate::api::router())
-            .with_state(self)
+        Self::routes().into_router(self)
     }
 }
 

@@ -20,7 +20,8 @@ impl App {
             return Err(Error::InvalidCredentials);
         }
         let from = address.as_deref().unwrap_or_default();
-        let principal = self.registry.authenticator().authenticate(header, from).await?;
+        let mut principal = self.registry.authenticator().authenticate(header, from).await?;
+        principal.address = context.map(|context| context.client);
         let request_id = context.map(|context| context.id.as_str().to_owned());
         Ok(Caller { principal, address, request_id })
     }

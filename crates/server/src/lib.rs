@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod front;
 pub mod http;
+pub mod routes;
 pub mod telemetry;
 pub mod token;
 pub mod v2;

@@ -6,7 +6,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Form, Json};
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use registry::authn::parse_scopes;
 use registry::authn::token::{SERVICE, TokenAnswer};
 use registry::{Caller, Error, Principal};
@@ -15,9 +15,18 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::http::RequestContext;
+use crate::routes::Routes;
+
+/// Where the token service is.
+const PATH: &str = "/service/token";
 
 /// Longest query read, in bytes.
 const MAX_QUERY_BYTES: usize = 16 * 1024;
+
+/// The routes of the token service.
+pub fn routes() -> Routes {
+    Routes::new().add(Method::GET, PATH, get, None).add(Method::POST, PATH, post, None)
+}
 
 /// `GET /service/token?service=…&scope=…`
 pub async fn get(
@@ -70,14 +79,15 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
     let outcome = async {
         let address = context.as_ref().map_or_else(String::new, |context| context.client.to_string());
         let authenticator = app.registry.authenticator();
-        let principal = match form.grant_type.as_str() {
+        let mut principal = match form.grant_type.as_str() {
             "password" => {
                 let (id, _) = authenticator.verify_password(&form.username, &form.password, &address).await?;
-                Principal { id: Some(id), name: form.username.as_str().into(), scope: None }
+                Principal { id: Some(id), name: form.username.as_str().into(), scope: None, address: None }
             }
             "refresh_token" => authenticator.redeem_refresh(&form.refresh_token).await?,
             _ => return Err(Error::Invalid("grant_type must be `password` or `refresh_token`".to_owned())),
         };
+        principal.address = context.as_ref().map(|context| context.client);
         let scopes = parse_scopes([form.scope.as_str()])?;
         let offline = form.access_type == "offline" && form.grant_type == "password";
         let mut answer = issue(&app, &principal, scopes, offline).await?;

@@ -1,6 +1,6 @@
 //! The configuration as a user meets it: layers, messages, schema, reference.
 //!
-//! Golden files are compared with what the code makes; `UPDATE_GOLDEN=1 cargo test -p server` writes them anew.
+//! Golden files are compared with what the code makes; `UPDATE_GOLDEN=1 cargo test --workspace --test config` writes them anew.
 
 use std::ffi::OsString;
 use std::fs;
@@ -191,7 +191,7 @@ fn golden(path: &Path, made: &str) {
     let kept = fs::read_to_string(path).unwrap_or_default();
     assert!(
         kept == made,
-        "{} is not what the code makes: run UPDATE_GOLDEN=1 cargo test -p server and review",
+        "{} is not what the code makes: run UPDATE_GOLDEN=1 cargo test --workspace --test config and review",
         path.display()
     );
 }

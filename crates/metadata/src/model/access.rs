@@ -20,7 +20,7 @@ crate::statements! {
     REMOVED = Scan "SELECT kind, id FROM access_removed WHERE generation > $1";
     REMOVE_MARK = Write "INSERT INTO access_removed (kind, id, generation) VALUES ($1, $2, (SELECT generation FROM access_generation WHERE id = 1))";
     INSERT_GRANT = Write "INSERT INTO access_grant (id, principal_id, project_id, role, effect, conditions, created_at, generation, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT generation FROM access_generation WHERE id = 1), $8)";
-    UPDATE_GRANT = Write "UPDATE access_grant SET role = $2, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $3 WHERE id = $1";
+    UPDATE_GRANT = Write "UPDATE access_grant SET role = $2, effect = $3, conditions = $4, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $5 WHERE id = $1";
     DELETE_GRANT = Write "DELETE FROM access_grant WHERE id = $1";
     MARK_GRANTS_OF_PRINCIPAL = Write "INSERT INTO access_removed (kind, id, generation) SELECT 'grant', id, (SELECT generation FROM access_generation WHERE id = 1) FROM access_grant WHERE principal_id = $1";
     MARK_GRANTS_OF_PROJECT = Write "INSERT INTO access_removed (kind, id, generation) SELECT 'grant', id, (SELECT generation FROM access_generation WHERE id = 1) FROM access_grant WHERE project_id = $1";
@@ -179,10 +179,11 @@ pub fn insert_grant(tx: &mut Tx, row: &GrantRow, at: Timestamp) {
     );
 }
 
-/// Changes a grant's role.
-pub fn update_grant(tx: &mut Tx, id: GrantId, role: &str) {
+/// Changes what a grant gives or takes, and when.
+pub fn update_grant(tx: &mut Tx, row: &GrantRow) {
     let by = tx.id();
-    tx.step_or(&UPDATE_GRANT, params![id, role, by], Expect::Rows(1), "grant");
+    let values = params![row.id, &row.role, &row.effect, &row.conditions, by];
+    tx.step_or(&UPDATE_GRANT, values, Expect::Rows(1), "grant");
 }
 
 /// Takes a grant back.

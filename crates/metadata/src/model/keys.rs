@@ -10,7 +10,7 @@ use crate::{Timestamp, params};
 
 crate::statements! {
     KEYS = Read "SELECT id, private_key, public_key, created_at, signs_until, verifies_until FROM signing_key ORDER BY created_at DESC, id DESC LIMIT 100";
-    INSERT_KEY = Write "INSERT INTO signing_key (id, private_key, public_key, created_at, signs_until, verifies_until, tx) SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE signs_until > $8)";
+    INSERT_KEY = Write "INSERT INTO signing_key (id, private_key, public_key, created_at, signs_until, verifies_until, tx) SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE created_at > $8 AND signs_until > $4)";
     DELETE_KEYS = Write "DELETE FROM signing_key WHERE verifies_until < $1";
     REFRESH = Read "SELECT family, principal_id, epoch, expires_at FROM refresh_token WHERE id = $1";
     INSERT_REFRESH = Write "INSERT INTO refresh_token (id, family, principal_id, epoch, expires_at, tx) VALUES ($1, $2, $3, $4, $5, $6)";
@@ -77,8 +77,8 @@ impl Store {
     }
 }
 
-/// Inserts a signing key unless one signs past `still_needed`; two replicas that rotate at once make one key.
-pub fn insert_key(tx: &mut Tx, key: &SigningKeyRow, still_needed: Timestamp) {
+/// Inserts a signing key unless one signs that was made after `old`; two replicas that rotate at once make one key.
+pub fn insert_key(tx: &mut Tx, key: &SigningKeyRow, old: Timestamp) {
     let id = tx.id();
     tx.step_or(
         &INSERT_KEY,
@@ -90,7 +90,7 @@ pub fn insert_key(tx: &mut Tx, key: &SigningKeyRow, still_needed: Timestamp) {
             key.signs_until,
             key.verifies_until,
             id,
-            still_needed
+            old
         ],
         Expect::Any,
         "signing_key",

@@ -17,6 +17,14 @@ crate::statements! {
     DELETE = Write "DELETE FROM tag WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE_OF = Write "DELETE FROM tag WHERE repository_id = $1 AND digest = $2";
     NAMES = Read "SELECT name FROM tag WHERE repository_id = $1 AND (name_key, name) > ($2, $3) ORDER BY name_key, name LIMIT $4";
+    REACHING = Read {
+        sqlite: "WITH RECURSIVE up (digest) AS (SELECT digest FROM manifest WHERE repository_id = ?1 AND digest = ?2 UNION SELECT c.parent FROM up JOIN manifest_child c ON c.repository_id = ?1 AND c.child = up.digest UNION SELECT m.subject FROM up JOIN manifest m ON m.repository_id = ?1 AND m.digest = up.digest AND m.subject IS NOT NULL) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = ?1 AND t.digest = up.digest ORDER BY t.name LIMIT ?3",
+        postgres: "WITH RECURSIVE up (digest) AS (SELECT digest FROM manifest WHERE repository_id = $1 AND digest = $2 UNION SELECT e.high FROM up CROSS JOIN LATERAL (SELECT c.parent AS high FROM manifest_child c WHERE c.repository_id = $1 AND c.child = up.digest UNION ALL SELECT m.subject FROM manifest m WHERE m.repository_id = $1 AND m.digest = up.digest AND m.subject IS NOT NULL) e) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = $1 AND t.digest = up.digest ORDER BY t.name LIMIT $3",
+    };
+    REACHING_BLOB = Read {
+        sqlite: "WITH RECURSIVE up (digest) AS (SELECT manifest FROM manifest_blob WHERE repository_id = ?1 AND blob = ?2 UNION SELECT c.parent FROM up JOIN manifest_child c ON c.repository_id = ?1 AND c.child = up.digest UNION SELECT m.subject FROM up JOIN manifest m ON m.repository_id = ?1 AND m.digest = up.digest AND m.subject IS NOT NULL) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = ?1 AND t.digest = up.digest ORDER BY t.name LIMIT ?3",
+        postgres: "WITH RECURSIVE up (digest) AS (SELECT manifest FROM manifest_blob WHERE repository_id = $1 AND blob = $2 UNION SELECT e.high FROM up CROSS JOIN LATERAL (SELECT c.parent AS high FROM manifest_child c WHERE c.repository_id = $1 AND c.child = up.digest UNION ALL SELECT m.subject FROM manifest m WHERE m.repository_id = $1 AND m.digest = up.digest AND m.subject IS NOT NULL) e) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = $1 AND t.digest = up.digest ORDER BY t.name LIMIT $3",
+    };
 }
 
 /// A tag.
@@ -55,6 +63,28 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<TagRow>, StoreError> {
         self.rows(&OF_DIGEST, &params![repository, digest, limit]).await?.iter().map(parse).collect()
+    }
+
+    /// The tags that reach a manifest of the repository: that name it, an index that lists it, or what it is about.
+    pub async fn tags_reaching(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(&REACHING, &params![repository, digest, limit]).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+    }
+
+    /// The tags that reach a manifest which refers to a blob.
+    pub async fn tags_reaching_blob(
+        &self,
+        repository: RepositoryId,
+        blob: &Digest,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(&REACHING_BLOB, &params![repository, blob, limit]).await?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
 
     /// Names of tags in the specification's order (case-insensitive, then by bytes) after `last`, which need not exist.

@@ -4,9 +4,10 @@
 //! answer of a name that does not exist; who may read but not do this is told so.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use oci::RepoName;
-use policy::{AccessFacts, Permission, Permissions, permissions};
+use policy::{AccessFacts, Decision, Permission, Permissions, TagRule, decide, tag_rule};
 
 use super::{Access, Facts, Grant, ProjectFact, Right, WRITES_STOP_AFTER};
 use crate::caller::{Principal, ScopeEntry, ScopeTarget};
@@ -47,12 +48,14 @@ impl Access {
         }
         let mut facts = self.facts.load_full();
         let mut project = facts.project_named(repo.project()).cloned();
-        let mut own = own_permissions(&facts, principal, project.as_deref(), repo);
-        if !(own.has(need.permission) && project.is_some()) && self.reread(facts.generation()).await? {
+        let mut decision = decide(self.asked(&facts, principal, project.as_deref(), repo));
+        let settled = decision.sometimes.has(need.permission) && project.is_some();
+        if !settled && self.reread(facts.generation()).await? {
             facts = self.facts.load_full();
             project = facts.project_named(repo.project()).cloned();
-            own = own_permissions(&facts, principal, project.as_deref(), repo);
+            decision = decide(self.asked(&facts, principal, project.as_deref(), repo));
         }
+        let own = decision.sometimes;
         let scope = || format!("repository:{}:{}", repo.asked(), need.actions);
         match project {
             Some(project) if own.has(need.permission) => {
@@ -62,6 +65,7 @@ impl Access {
                         repo: repo.clone(),
                         principal: principal.row_id(),
                         principal_name: principal.name.clone(),
+                        tags: self.tags(&facts, principal, &project, repo, decision, need.permission),
                         right: PhantomData,
                     })
                 } else {
@@ -77,6 +81,51 @@ impl Access {
         }
     }
 
+    /// For which tags a permission holds that does not hold for all of them.
+    fn tags(
+        &self,
+        facts: &Facts,
+        principal: &Principal,
+        project: &ProjectFact,
+        repo: &RepoName,
+        decision: Decision,
+        permission: Permission,
+    ) -> Option<Arc<TagRule>> {
+        if decision.always.has(permission) {
+            return None;
+        }
+        Some(Arc::new(tag_rule(self.asked(facts, principal, Some(project), repo), permission)))
+    }
+
+    /// The facts of a question about a repository.
+    fn asked<'a>(
+        &self,
+        facts: &'a Facts,
+        principal: &Principal,
+        project: Option<&ProjectFact>,
+        repo: &'a RepoName,
+    ) -> AccessFacts<'a> {
+        AccessFacts { repository: Some(repo.repository()), ..self.asked_in(facts, principal, project) }
+    }
+
+    /// The facts of a question about a project, or the system.
+    fn asked_in<'a>(
+        &self,
+        facts: &'a Facts,
+        principal: &Principal,
+        project: Option<&ProjectFact>,
+    ) -> AccessFacts<'a> {
+        AccessFacts {
+            signed_in: principal.is_signed_in(),
+            address: principal.address,
+            now: self.store.now().micros(),
+            visibility: project.map(|project| project.visibility),
+            system_grants: facts.grants_of(principal.id, None),
+            project_grants: project.map_or(&[], |project| facts.grants_of(principal.id, Some(project.id))),
+            repository: None,
+        }
+    }
+
     /// The caller's own permissions in a project (or on the system), within its token's scope: a token of the
     /// distribution API gives nothing else.
     pub fn own_in(&self, principal: &Principal, project: Option<&ProjectFact>) -> Permissions {
@@ -84,19 +133,14 @@ impl Access {
             return Permissions::NONE;
         }
         let facts = self.facts.load();
-        permissions(AccessFacts {
-            signed_in: principal.is_signed_in(),
-            visibility: project.map(|project| project.visibility),
-            system_grants: facts.grants_of(principal.id, None),
-            project_grants: project.map_or(&[], |project| facts.grants_of(principal.id, Some(project.id))),
-            repository: None,
-        })
+        decide(self.asked_in(&facts, principal, project)).always
     }
 
-    /// The caller's own permissions on a repository's name, whatever its token covers.
+    /// The caller's own permissions on a repository's name for some tag at least, whatever its token covers.
     pub fn own_on(&self, principal: &Principal, repo: &RepoName) -> Permissions {
         let facts = self.facts.load();
-        own_permissions(&facts, principal, facts.project_named(repo.project()).map(AsRef::as_ref), repo)
+        let project = facts.project_named(repo.project()).map(AsRef::as_ref);
+        decide(self.asked(&facts, principal, project, repo)).sometimes
     }
 
     /// Whether the caller's own rights and its token allow pulling from `repo`, were it to exist.
@@ -136,21 +180,6 @@ impl Access {
     pub fn check_reads_possible(&self) -> Result<(), Error> {
         if self.age() > self.stale_max + WRITES_STOP_AFTER { Err(Error::Unavailable) } else { Ok(()) }
     }
-}
-
-fn own_permissions(
-    facts: &Facts,
-    principal: &Principal,
-    project: Option<&ProjectFact>,
-    repo: &RepoName,
-) -> Permissions {
-    permissions(AccessFacts {
-        signed_in: principal.is_signed_in(),
-        visibility: project.map(|project| project.visibility),
-        system_grants: facts.grants_of(principal.id, None),
-        project_grants: project.map_or(&[], |project| facts.grants_of(principal.id, Some(project.id))),
-        repository: Some(repo.repository()),
-    })
 }
 
 fn covers(principal: &Principal, repo: &RepoName, need: Need) -> bool {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use metadata::Timestamp;
 use metadata::model::access::{AccessChanges, GrantRow, PrincipalRow, ProjectRow};
 use metadata::model::{GrantId, PrincipalId, ProjectId};
-use policy::{Effect, GrantFact, Visibility};
+use policy::{GrantFact, Visibility};
+
+use super::terms;
 
 /// A principal.
 #[derive(Debug)]
@@ -183,22 +185,11 @@ fn project(row: ProjectRow) -> ProjectFact {
     ProjectFact { id: row.id, name: row.name, visibility, created_at: row.created_at }
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Conditions {
-    #[serde(default)]
-    repositories: Vec<String>,
-}
-
 /// The grant as a fact. One that this version does not understand gives nothing: it is logged and left out.
 fn fact(row: &GrantRow) -> Option<GrantFact> {
-    let parsed = row.role.parse().ok().zip(serde_json::from_str::<Conditions>(&row.conditions).ok());
-    let Some((role, conditions)) = parsed else {
+    let fact = terms::of_row(row);
+    if fact.is_none() {
         tracing::error!(grant = row.id.get(), "grant is not understood and gives nothing");
-        return None;
-    };
-    let effect = if row.effect == "deny" { Effect::Deny } else { Effect::Allow };
-    let repositories =
-        conditions.repositories.iter().map(|text| text.parse()).collect::<Result<_, _>>().ok()?;
-    Some(GrantFact { role, effect, repositories })
+    }
+    fact
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use metadata::model::{PrincipalId, ProjectId};
 use oci::RepoName;
-use policy::Permission;
+use policy::{Permission, TagRule};
 
 /// A kind of right that a grant proves.
 pub trait Right {
@@ -45,6 +45,7 @@ pub struct Grant<R> {
     pub(crate) repo: RepoName,
     pub(crate) principal: PrincipalId,
     pub(crate) principal_name: Arc<str>,
+    pub(crate) tags: Option<Arc<TagRule>>,
     pub(crate) right: PhantomData<R>,
 }
 
@@ -58,17 +59,9 @@ impl<R> Grant<R> {
     pub fn repo(&self) -> &RepoName {
         &self.repo
     }
-}
 
-impl Grant<Push> {
-    /// Who may push may also look at what is there.
-    pub fn as_pull(&self) -> Grant<Pull> {
-        Grant {
-            project: self.project,
-            repo: self.repo.clone(),
-            principal: self.principal,
-            principal_name: self.principal_name.clone(),
-            right: PhantomData,
-        }
+    /// For which tags the right holds; none: for every one.
+    pub(crate) fn tags(&self) -> Option<&TagRule> {
+        self.tags.as_deref()
     }
 }

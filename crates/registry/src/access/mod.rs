@@ -7,10 +7,12 @@
 mod authorize;
 mod facts;
 mod grant;
+mod terms;
 
 pub use authorize::Need;
 pub use facts::{Facts, GrantView, PrincipalFact, ProjectFact};
 pub use grant::{Delete, Grant, Pull, Push, Right};
+pub(crate) use terms::{effect_name, to_json};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

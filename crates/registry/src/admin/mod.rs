@@ -4,11 +4,13 @@ mod bootstrap;
 mod members;
 mod projects;
 mod repositories;
+mod roles;
 mod users;
 
 pub use bootstrap::ADMIN;
-pub use members::Member;
+pub use members::{Member, MemberChange, plain};
 pub use projects::{NewProject, ProjectRef, ProjectView};
+pub use roles::RoleView;
 pub use users::{NewUser, UserChange, UserView};
 
 use metadata::CommitError;

@@ -8,6 +8,7 @@ use oci::Reference;
 use crate::Registry;
 use crate::access::{Delete, Grant, Pull};
 use crate::caller::Caller;
+use crate::conditioned::beyond;
 use crate::error::Error;
 
 const BATCH: u32 = 500;
@@ -22,6 +23,9 @@ impl Registry {
     /// Deletes every image of a repository; each stays restorable for the restore window.
     pub async fn delete_repository(&self, caller: &Caller, grant: &Grant<Delete>) -> Result<(), Error> {
         self.check_deletes()?;
+        if grant.tags().is_some() {
+            return Err(beyond(grant, "delete", "all of it"));
+        }
         let row = self.store.repository(grant.project, grant.repo.repository()).await?;
         let row = row.filter(|row| row.manifest_count > 0).ok_or(Error::NameUnknown)?;
         loop {

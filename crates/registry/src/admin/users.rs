@@ -80,6 +80,19 @@ fn check_name(name: &str) -> Result<(), Error> {
     ))
 }
 
+/// Longest name for people and mail address, in characters.
+const MAX_TEXT_CHARS: usize = 255;
+
+/// What people read must not hold what terminals obey, nor what a database cannot store.
+fn check_text(what: &str, text: &str) -> Result<(), Error> {
+    if text.chars().count() <= MAX_TEXT_CHARS && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "{what} has at most {MAX_TEXT_CHARS} characters, none of them a control character"
+    )))
+}
+
 impl Registry {
     fn user_view(&self, fact: &PrincipalFact) -> UserView {
         UserView {
@@ -110,6 +123,8 @@ impl Registry {
     pub async fn create_user(&self, caller: &Caller, new: &NewUser) -> Result<PrincipalId, Error> {
         require_system(self, caller, Permission::ManageUsers, "create users")?;
         check_name(&new.name)?;
+        check_text("display_name", &new.display_name)?;
+        check_text("email", new.email.as_deref().unwrap_or_default())?;
         let password = self.authenticator.hash_password(&new.password).await?;
         let id: PrincipalId = self.store.next_id().await?;
         let mut tx = self.store.begin().await?;
@@ -194,6 +209,8 @@ impl Registry {
         if !own_profile {
             require_system(self, caller, Permission::ManageUsers, "change users")?;
         }
+        check_text("display_name", change.display_name.as_deref().unwrap_or_default())?;
+        check_text("email", change.email.as_deref().unwrap_or_default())?;
         let fact = self.user_fact(id)?;
         let mut tx = self.store.begin().await?;
         access::raise(&mut tx);

@@ -1,7 +1,8 @@
 //! The keys that sign tokens: Ed25519, in the database, shared by all replicas, rotated.
 //!
-//! A key signs for 30 days; its tokens are accepted until the last one has expired. A verifier takes keys only from
-//! here, by `kid`, and never an algorithm or a key from a token's header (CVE-2025-24976).
+//! A key is followed by a new one when it is old enough; its tokens are accepted until the last one has expired. A
+//! verifier takes keys only from here, by `kid`, and never an algorithm or a key from a token's header
+//! (CVE-2025-24976).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,8 @@ use metadata::{Store, Timestamp};
 use super::seal::Sealer;
 use crate::error::Error;
 
-const SIGNS_FOR: Duration = Duration::from_hours(720);
-/// A new key is made when the newest signs for less than this.
-const ROTATE_BEFORE: Duration = Duration::from_hours(24);
+/// How long a key may still sign after its successor was due: while no process rotates, tokens are issued on.
+const GRACE: Duration = Duration::from_hours(24);
 /// An unknown `kid` makes the ring read the database again, at most this often.
 const REREAD_EVERY: Duration = Duration::from_secs(5);
 
@@ -25,6 +25,7 @@ pub(super) struct Key {
     id: i64,
     pub(super) encoding: EncodingKey,
     pub(super) decoding: DecodingKey,
+    created_at: Timestamp,
     signs_until: Timestamp,
     verifies_until: Timestamp,
 }
@@ -44,6 +45,7 @@ struct Ring {
 pub struct KeyRing {
     store: Store,
     sealer: Arc<Sealer>,
+    rotation: Duration,
     token_ttl: Duration,
     ring: ArcSwap<Ring>,
 }
@@ -56,20 +58,25 @@ impl std::fmt::Debug for KeyRing {
 
 impl KeyRing {
     /// Reads the keys; makes one when none signs any more.
-    pub async fn open(store: Store, sealer: Arc<Sealer>, token_ttl: Duration) -> Result<Self, Error> {
+    pub async fn open(
+        store: Store,
+        sealer: Arc<Sealer>,
+        rotation: Duration,
+        token_ttl: Duration,
+    ) -> Result<Self, Error> {
         let empty = Ring { keys: Vec::new(), read_at: Timestamp::from_micros(0) };
-        let ring = Self { store, sealer, token_ttl, ring: ArcSwap::from_pointee(empty) };
+        let ring = Self { store, sealer, rotation, token_ttl, ring: ArcSwap::from_pointee(empty) };
         ring.rotate().await?;
         Ok(ring)
     }
 
-    /// Makes a new key when the newest is about to retire, and forgets those that nothing needs. Replicas may do so
+    /// Makes a new key when the newest is old enough, and forgets those that nothing needs. Replicas may do so
     /// at once: one key is made.
     pub async fn rotate(&self) -> Result<(), Error> {
         self.reread().await?;
         let now = self.store.now();
-        let needed = now.plus(ROTATE_BEFORE);
-        if self.ring.load().keys.iter().any(|key| key.signs_until > needed) {
+        let old = now.minus(self.rotation);
+        if self.ring.load().keys.iter().any(|key| key.created_at > old && key.signs_until > now) {
             return Ok(());
         }
         let id = self.store.next_id().await?;
@@ -81,11 +88,15 @@ impl KeyRing {
             private_key: sealed.map_err(|error| Error::Internal(error.to_string()))?.into(),
             public_key: pair.public_key().as_ref().to_vec().into(),
             created_at: now,
-            signs_until: now.plus(SIGNS_FOR),
-            verifies_until: now.plus(SIGNS_FOR).plus(self.token_ttl).plus(Duration::from_mins(5)),
+            signs_until: now.plus(self.rotation).plus(GRACE),
+            verifies_until: now
+                .plus(self.rotation)
+                .plus(GRACE)
+                .plus(self.token_ttl)
+                .plus(Duration::from_mins(5)),
         };
         let mut tx = self.store.begin().await?;
-        keys::insert_key(&mut tx, &row, needed);
+        keys::insert_key(&mut tx, &row, old);
         keys::delete_expired_keys(&mut tx, now);
         keys::delete_expired_refresh(&mut tx, now);
         self.store.commit(tx).await?;
@@ -101,6 +112,7 @@ impl KeyRing {
                 id: row.id,
                 encoding: EncodingKey::from_ed_der(&private),
                 decoding: DecodingKey::from_ed_der(&row.public_key),
+                created_at: row.created_at,
                 signs_until: row.signs_until,
                 verifies_until: row.verifies_until,
             }));

@@ -67,7 +67,7 @@ impl Authenticator {
         sealer: Arc<Sealer>,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let keys = KeyRing::open(store.clone(), sealer, settings.token_ttl).await?;
+        let keys = KeyRing::open(store.clone(), sealer, settings.key_rotation, settings.token_ttl).await?;
         let mut cache_key = [0; 32];
         store.random().fill(&mut cache_key);
         Ok(Self {
@@ -75,7 +75,7 @@ impl Authenticator {
             passwords: Cache::builder().max_capacity(10_000).time_to_live(settings.password_cache).build(),
             tokens: Cache::builder().max_capacity(100_000).time_to_live(settings.token_ttl).build(),
             throttle: throttle::Throttle::new(),
-            hashing: tokio::sync::Semaphore::new(2),
+            hashing: tokio::sync::Semaphore::new(settings.password_checks.max(1)),
             store,
             access,
             settings,
@@ -131,14 +131,16 @@ impl Authenticator {
             return Ok(Principal { scope: Some(known.scope), ..Principal::anonymous() });
         };
         let name = self.live_name(id, known.epoch).await?;
-        Ok(Principal { id: Some(id), name, scope: Some(known.scope) })
+        Ok(Principal { id: Some(id), name, scope: Some(known.scope), address: None })
     }
 
     async fn basic(&self, key: CacheKey, encoded: &str, address: &str) -> Result<Principal, Error> {
-        if let Some((id, epoch)) = self.passwords.get(&key).await
-            && let Ok(name) = self.live_name(id, epoch).await
-        {
-            return Ok(Principal { id: Some(id), name, scope: None });
+        if let Some((id, epoch)) = self.passwords.get(&key).await {
+            if let Ok(name) = self.live_name(id, epoch).await {
+                return Ok(Principal { id: Some(id), name, scope: None, address: None });
+            }
+            // What was remembered is over; it must not stand for what the password is worth now.
+            self.passwords.invalidate(&key).await;
         }
         let decoded =
             data_encoding::BASE64.decode(encoded.as_bytes()).map_err(|_| Error::InvalidCredentials)?;
@@ -152,7 +154,7 @@ impl Authenticator {
             _ => Error::InvalidCredentials,
         })?;
         let name = self.live_name(id, epoch).await?;
-        Ok(Principal { id: Some(id), name, scope: None })
+        Ok(Principal { id: Some(id), name, scope: None, address: None })
     }
 
     /// Checks name and password, and says whose they are and at which epoch.
@@ -205,7 +207,7 @@ impl Authenticator {
 
     /// Hashes a new password on the blocking pool.
     pub async fn hash_password(&self, secret: &str) -> Result<String, Error> {
-        password::check_strength(secret)?;
+        password::check_strength(secret, self.settings.password_min_chars)?;
         let secret = secret.to_owned();
         let _turn = self.hashing.acquire().await.map_err(|_| Error::Unavailable)?;
         tokio::task::spawn_blocking(move || password::hash(&secret))

@@ -11,14 +11,11 @@ use crate::error::Error;
 /// Longest password in bytes.
 pub const MAX_BYTES: usize = 1024;
 
-/// Shortest password in characters.
-pub const MIN_CHARS: usize = 8;
-
 /// Refuses passwords that are too short or too long.
-pub fn check_strength(secret: &str) -> Result<(), Error> {
-    if secret.len() > MAX_BYTES || secret.chars().count() < MIN_CHARS {
+pub fn check_strength(secret: &str, min_chars: usize) -> Result<(), Error> {
+    if secret.len() > MAX_BYTES || secret.chars().count() < min_chars {
         return Err(Error::Invalid(format!(
-            "a password has {MIN_CHARS} characters or more, and at most {MAX_BYTES} bytes"
+            "a password has {min_chars} characters or more, and at most {MAX_BYTES} bytes"
         )));
     }
     Ok(())
@@ -58,8 +55,8 @@ mod tests {
 
     #[test]
     fn short_and_endless_passwords_are_refused() {
-        assert!(check_strength("1234567").is_err());
-        assert!(check_strength("12345678").is_ok());
-        assert!(check_strength(&"x".repeat(1025)).is_err());
+        assert!(check_strength("1234567", 8).is_err());
+        assert!(check_strength("12345678", 8).is_ok());
+        assert!(check_strength(&"x".repeat(1025), 8).is_err());
     }
 }

@@ -170,7 +170,7 @@ impl Authenticator {
         let row = self.store.refresh_token(&Sha256::digest(token.as_bytes())).await?;
         let row = row.filter(|row| row.expires_at > self.store.now()).ok_or(Error::InvalidCredentials)?;
         let name = self.live_name(row.principal, row.epoch).await?;
-        Ok(Principal { id: Some(row.principal), name, scope: None })
+        Ok(Principal { id: Some(row.principal), name, scope: None, address: None })
     }
 
     async fn cut(&self, principal: &Principal, asked: ScopeEntry) -> Result<Option<ScopeEntry>, Error> {

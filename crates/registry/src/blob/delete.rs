@@ -6,6 +6,7 @@ use oci::Digest;
 use crate::Registry;
 use crate::access::{Delete, Grant};
 use crate::caller::Caller;
+use crate::conditioned::beyond;
 use crate::error::Error;
 use crate::last_known::Place;
 
@@ -18,6 +19,9 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         self.check_deletes()?;
+        if grant.tags().is_some() {
+            return Err(beyond(grant, "delete", "its blobs"));
+        }
         let name = grant.repo.repository();
         let repository = self.store.repository(grant.project, name).await?.ok_or(Error::NameUnknown)?;
         if self.store.blob_in(grant.project, name, digest).await?.is_none() {

@@ -73,6 +73,10 @@ impl Registry {
     /// A blob found corrupt is unknown, so that the next push brings it again. While the database cannot be asked, a
     /// blob is where it was last.
     async fn find_blob(&self, grant: &Grant<Pull>, digest: &Digest) -> Result<BlobRow, Error> {
+        if grant.tags().is_some() {
+            let row = self.readable_blob(grant, digest).await?;
+            return row.filter(|row| !row.corrupt).ok_or(Error::BlobUnknown);
+        }
         let place = Place { project: grant.project, repository: grant.repo.repository() };
         if self.access.is_cut_off()
             && let Some(known) = self.last_known.blob(place, digest)

@@ -38,6 +38,9 @@ impl Registry {
         let Some(repository) = self.store.repository(grant.project, name).await? else {
             return Ok(ReferrerPage { rows: Vec::new(), more: false });
         };
+        if !self.covers_manifest(grant, repository.id, subject).await? {
+            return Ok(ReferrerPage::default());
+        }
         let limit = page.n.unwrap_or(MAX_REFERRERS).min(MAX_REFERRERS);
         if limit == 0 {
             return Ok(ReferrerPage { rows: Vec::new(), more: false });

@@ -7,6 +7,7 @@ use oci::{Digest, Reference, Tag};
 use crate::Registry;
 use crate::access::{Delete, Grant};
 use crate::caller::Caller;
+use crate::conditioned::beyond;
 use crate::error::{Error, Refusal};
 use crate::last_known::Place;
 
@@ -46,6 +47,9 @@ impl Registry {
                 let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
                 let repository = repository.ok_or(Error::NameUnknown)?;
                 let row = self.store.tag(repository.id, name).await?.ok_or(Error::ManifestUnknown)?;
+                if !self.covers_tag(grant, repository.id, name).await? {
+                    return Err(beyond(grant, "delete", format_args!("`{name}`")));
+                }
                 let mut tx = self.store.begin().await?;
                 tag::delete(&mut tx, repository.id, name, &row.digest);
                 repository::count(&mut tx, repository.id, 0, -1, repository.pushed_at);
@@ -69,6 +73,9 @@ impl Registry {
                 let name = grant.repo.repository();
                 if self.store.manifest_by_digest(grant.project, name, digest).await?.is_none() {
                     return Err(Error::ManifestUnknown);
+                }
+                if !self.covers_whole_manifest(grant, repository.id, digest).await? {
+                    return Err(beyond(grant, "delete", format_args!("every one that reaches `{digest}`")));
                 }
                 let rows = self.store.tags_of(repository.id, digest, MAX_TAGS).await?;
                 let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();

@@ -11,8 +11,9 @@ use oci::{Digest, Manifest, MediaType, Reference, Tag};
 
 use super::plan::{self, Holdings, References, Require};
 use crate::Registry;
-use crate::access::{Grant, Push};
+use crate::access::{self, Grant};
 use crate::caller::Caller;
+use crate::conditioned::beyond;
 use crate::error::Error;
 use crate::last_known::Place;
 
@@ -30,6 +31,17 @@ pub struct PutManifest {
     pub tags: Vec<Tag>,
 }
 
+/// One push of a manifest: what every plan of it starts from.
+#[derive(Clone, Copy)]
+pub(super) struct Push<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) grant: &'a Grant<access::Push>,
+    pub(super) parsed: &'a Manifest,
+    pub(super) digest: Digest,
+    pub(super) tags: &'a [Tag],
+    pub(super) bytes: &'a Bytes,
+}
+
 /// State that a plan relies on.
 struct State {
     repository: RepositoryId,
@@ -43,7 +55,7 @@ impl Registry {
     pub async fn put_manifest(
         &self,
         caller: &Caller,
-        grant: &Grant<Push>,
+        grant: &Grant<access::Push>,
         reference: &Reference,
         extra_tags: &[Tag],
         content_type: &MediaType,
@@ -72,28 +84,21 @@ impl Registry {
         }
         tags.sort();
         tags.dedup();
-        self.commit_manifest(caller, grant, &parsed, digest, &tags, &bytes).await?;
+        let push = Push { caller, grant, parsed: &parsed, digest, tags: &tags, bytes: &bytes };
+        self.commit_manifest(push).await?;
         let subject = parsed.subject.map(|subject| subject.digest);
         Ok(PutManifest { digest, subject, tags: extra_tags.to_vec() })
     }
 
-    pub(super) async fn commit_manifest(
-        &self,
-        caller: &Caller,
-        grant: &Grant<Push>,
-        parsed: &Manifest,
-        digest: Digest,
-        tags: &[Tag],
-        bytes: &Bytes,
-    ) -> Result<(), Error> {
-        if self.try_commit(caller, grant, parsed, digest, tags, bytes).await? {
+    pub(super) async fn commit_manifest(&self, push: Push<'_>) -> Result<(), Error> {
+        if self.try_commit(push).await? {
             return Ok(());
         }
         // Somebody else moved one of the tags first. From here on pushes to this repository take turns, so that each
         // of many at once gets through; other replicas are met again at random times.
-        let _turn = self.contended.turn(grant).await;
+        let _turn = self.contended.turn(push.grant).await;
         for attempt in 0..CONTENDED_ATTEMPTS {
-            if self.try_commit(caller, grant, parsed, digest, tags, bytes).await? {
+            if self.try_commit(push).await? {
                 return Ok(());
             }
             let pause = self.store.random().below(5 * (attempt + 1));
@@ -103,16 +108,15 @@ impl Registry {
     }
 
     /// Plans from fresh reads and commits once; false when the state changed in between.
-    async fn try_commit(
-        &self,
-        caller: &Caller,
-        grant: &Grant<Push>,
-        parsed: &Manifest,
-        digest: Digest,
-        tags: &[Tag],
-        bytes: &Bytes,
-    ) -> Result<bool, Error> {
-        let state = self.read_state(grant, parsed, &digest, tags).await?;
+    async fn try_commit(&self, push: Push<'_>) -> Result<bool, Error> {
+        let Push { caller, grant, parsed, digest, tags, .. } = push;
+        let repository = self.repository_id(grant).await?;
+        for tag in tags {
+            if !self.covers_tag(grant, repository, tag).await? {
+                return Err(beyond(grant, "push", format_args!("`{tag}`")));
+            }
+        }
+        let state = self.read_state(repository, push).await?;
         let require =
             Require { blobs: self.settings.require_blobs, children: self.settings.require_children };
         let references = plan::references(parsed, &state.held, require)?;
@@ -123,7 +127,7 @@ impl Registry {
             return Ok(true);
         }
         let mut tx = self.store.begin().await?;
-        self.write(&mut tx, grant, parsed, digest, bytes, references, &state);
+        self.write(&mut tx, push, references, &state);
         let targets: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         self.record_push(&mut tx, caller, grant, &digest, &targets).await?;
         let outcome = self.store.commit(tx).await;
@@ -139,16 +143,10 @@ impl Registry {
         }
     }
 
-    async fn read_state(
-        &self,
-        grant: &Grant<Push>,
-        parsed: &Manifest,
-        digest: &Digest,
-        tags: &[Tag],
-    ) -> Result<State, Error> {
-        let repository = self.repository_id(grant).await?;
+    async fn read_state(&self, repository: RepositoryId, push: Push<'_>) -> Result<State, Error> {
+        let Push { grant, parsed, digest, tags, .. } = push;
         let name = grant.repo.repository();
-        let stored = self.store.manifest_by_digest(grant.project, name, digest).await?;
+        let stored = self.store.manifest_by_digest(grant.project, name, &digest).await?;
         let mut rows = Vec::with_capacity(tags.len());
         for tag in tags {
             rows.push((tag.clone(), self.store.tag(repository, tag).await?));
@@ -169,17 +167,8 @@ impl Registry {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one plan")]
-    fn write(
-        &self,
-        tx: &mut Tx,
-        grant: &Grant<Push>,
-        parsed: &Manifest,
-        digest: Digest,
-        bytes: &Bytes,
-        references: References,
-        state: &State,
-    ) {
+    fn write(&self, tx: &mut Tx, push: Push<'_>, references: References, state: &State) {
+        let Push { grant, parsed, digest, bytes, .. } = push;
         let now = self.store.now();
         let fresh = state.stored_as.is_none();
         if fresh {

@@ -4,10 +4,11 @@ use metadata::model::deleted::{self, DeletedRow};
 use metadata::model::{DeletedId, blob};
 use oci::{Digest, Manifest, MediaType, Tag};
 
-use super::plan;
+use super::{plan, put};
 use crate::Registry;
 use crate::access::{Grant, Push};
 use crate::caller::Caller;
+use crate::conditioned::beyond;
 use crate::error::Error;
 
 impl Registry {
@@ -18,6 +19,9 @@ impl Registry {
         after: i64,
         limit: u32,
     ) -> Result<Vec<DeletedRow>, Error> {
+        if grant.tags().is_some() {
+            return Err(beyond(grant, "push", "all of it"));
+        }
         let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
         match repository {
             Some(repository) => Ok(self.store.deleted_in(repository.id, after, limit).await?),
@@ -53,7 +57,9 @@ impl Registry {
                 tags.push(tag);
             }
         }
-        self.commit_manifest(caller, grant, &parsed, row.digest, &tags, &row.bytes).await?;
+        let push =
+            put::Push { caller, grant, parsed: &parsed, digest: row.digest, tags: &tags, bytes: &row.bytes };
+        self.commit_manifest(push).await?;
         let mut tx = self.store.begin().await?;
         deleted::forget(&mut tx, id);
         let target = format!("{}@{}", grant.repo, row.digest);

@@ -49,9 +49,7 @@ impl Registry {
     ) -> Result<bool, Error> {
         let Some(from) = from else { return self.holds_readable(grant, principal, digest).await };
         match self.access.grant::<Pull>(principal, from).await {
-            Ok(source) => {
-                Ok(self.store.blob_in(source.project, source.repo.repository(), digest).await?.is_some())
-            }
+            Ok(source) => Ok(self.readable_blob(&source, digest).await?.is_some()),
             Err(Error::Refused(Refusal::InsufficientScope { .. })) => Err(wider_scope(grant, from)),
             Err(Error::Refused(_)) => Ok(false),
             Err(error) => Err(error),
@@ -68,17 +66,23 @@ impl Registry {
         let mut uncovered = None;
         for (project, name) in self.store.blob_holders(digest, MAX_HOLDERS).await? {
             let Some(project) = facts.project(project) else { continue };
-            if project.id == grant.project && name == grant.repo.repository() {
+            if project.id == grant.project && name == grant.repo.repository() && grant.tags().is_none() {
                 return Ok(true);
             }
             let Ok(repo) = RepoName::of(&project.name, &name) else { continue };
             if !self.access.own_on(principal, &repo).has(Permission::Pull) {
                 continue;
             }
-            if Access::scope_covers_pull(principal, &repo) {
+            if !Access::scope_covers_pull(principal, &repo) {
+                uncovered.get_or_insert(repo);
+                continue;
+            }
+            let source = self.access.grant::<Pull>(principal, &repo).await;
+            if let Ok(source) = source
+                && self.readable_blob(&source, digest).await?.is_some()
+            {
                 return Ok(true);
             }
-            uncovered.get_or_insert(repo);
         }
         uncovered.map_or(Ok(false), |repo| Err(wider_scope(grant, &repo)))
     }

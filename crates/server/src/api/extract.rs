@@ -1,8 +1,9 @@
-//! What handlers take from a request: the caller, a JSON body, a page.
+//! What handlers take from a request: the caller, values of path and query, a JSON body. What is malformed is a
+//! `Problem` that names it.
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use http::HeaderName;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
@@ -13,7 +14,7 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::http::RequestContext;
 
-/// The caller of a request.
+/// The caller of a request. A token of the distribution API is no credential here.
 pub(super) struct By(pub(super) Caller);
 
 impl FromRequestParts<Arc<App>> for By {
@@ -22,6 +23,9 @@ impl FromRequestParts<Arc<App>> for By {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let context = parts.extensions.get::<RequestContext>().cloned();
         let caller = app.caller(context.as_ref(), &parts.headers).await?;
+        if caller.principal.scope.is_some() {
+            return Err(Error::from(registry::Refusal::SignIn { scope: String::new() }).into());
+        }
         // What another replica has just made is there for this request, too. Without the database what is known will
         // do for reading.
         if let Err(error) = app.registry.access().refresh(0).await {
@@ -39,10 +43,38 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let By(caller) = By::from_request_parts(parts, app).await?;
-        if caller.principal.is_signed_in() && caller.principal.scope.is_none() {
+        if caller.principal.is_signed_in() {
             return Ok(Self(caller));
         }
         Err(Error::from(registry::Refusal::SignIn { scope: String::new() }).into())
+    }
+}
+
+/// The values of the path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let extract::Path(values) = extract::Path::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Error::Invalid(rejection.body_text()))?;
+        Ok(Self(values))
+    }
+}
+
+/// The parameters of the query.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let extract::Query(values) = extract::Query::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Error::Invalid(rejection.body_text()))?;
+        Ok(Self(values))
     }
 }
 
@@ -60,6 +92,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut reader)
             .map_err(|error| Error::Invalid(format!("`{}`: {}", error.path(), error.inner())))?;
+        reader.end().map_err(|error| Error::Invalid(error.to_string()))?;
         Ok(Self(value))
     }
 }

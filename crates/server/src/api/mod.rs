@@ -3,16 +3,21 @@
 
 mod extract;
 mod harbor;
+mod openapi;
 pub mod problem;
 mod v1;
 
-use std::sync::Arc;
+use axum::response::IntoResponse as _;
+use bytes::Bytes;
+use http::Method;
+use http::header::CONTENT_TYPE;
 
-use axum::Router;
+use crate::routes::Routes;
 
-use crate::app::App;
-
-/// The routes of both APIs.
-pub fn router() -> Router<Arc<App>> {
-    Router::new().nest("/api/v1", v1::router()).nest("/api/v2.0", harbor::router()).merge(harbor::version())
+/// The routes of both APIs, and the document that describes the native one.
+pub fn routes() -> Routes {
+    let apis = Routes::new().nest("/api/v1", v1::routes()).nest("/api/v2.0", harbor::routes());
+    let document = Bytes::from(openapi::document(apis.endpoints()).to_string());
+    let show = async move || ([(CONTENT_TYPE, "application/json")], document.clone()).into_response();
+    apis.merge(harbor::version()).add(Method::GET, "/api/openapi.json", show, None)
 }

@@ -5,7 +5,21 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use registry::{Error, Refusal};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
+
+/// A failure (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
+    /// The status in words.
+    title: &'a str,
+    /// The status.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: &'a str,
+}
 
 /// A failure, with its status and Harbor's code. It travels in the response's extensions, so that the router of
 /// Harbor's API can write it Harbor's way.
@@ -96,7 +110,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let document = json!({ "title": title, "status": self.status.as_u16(), "detail": self.message });
+        let document = json!(Document { title, status: self.status.as_u16(), detail: &self.message });
         let mut response = self.render("application/problem+json", &document);
         response.extensions_mut().insert(self);
         response

@@ -137,7 +137,8 @@ fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
     })
 }
 
-fn settings(config: &Config) -> registry::Settings {
+/// What the configuration says about the use cases.
+pub fn settings(config: &Config) -> registry::Settings {
     let defaults = registry::Settings::default();
     registry::Settings {
         max_manifest_bytes: config.limits.manifest.bytes(),
@@ -156,6 +157,12 @@ fn settings(config: &Config) -> registry::Settings {
         deletes: defaults.deletes,
         token_ttl: config.auth.token_lifetime.std(),
         refresh_ttl: config.auth.refresh_token_lifetime.std(),
+        key_rotation: config.auth.key_rotation.std(),
+        password_min_chars: usize::from(config.auth.password_min_length),
+        password_checks: match config.auth.password_checks {
+            0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+            stated => usize::from(stated),
+        },
         password_cache: defaults.password_cache,
         access_stale_max: config.access.stale_max.std(),
     }

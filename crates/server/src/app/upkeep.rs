@@ -20,6 +20,16 @@ const SCRUB_EVERY: Duration = Duration::from_hours(1);
 /// Background work waits for what people asked for.
 const PRIORITY: i64 = -50;
 
+/// The runner of this registry, with every kind of job and duty that it knows.
+pub fn runner(registry: &Arc<Registry>, config: &Config) -> Result<Arc<Runner>, JobError> {
+    let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
+    let builder = Runner::builder(registry.store().clone())?
+        .job(CollectJob(Arc::clone(registry)))
+        .job(ScrubJob(Arc::clone(registry)))
+        .duty(checkpoint);
+    Ok(builder.build())
+}
+
 /// Starts the runner and what feeds it; they end when `shutdown` is cancelled.
 pub(super) fn start(
     registry: &Arc<Registry>,
@@ -27,13 +37,7 @@ pub(super) fn start(
     shutdown: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
-    let builder = Runner::builder(store.clone())?;
-    let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
-    let runner = builder
-        .job(CollectJob(Arc::clone(registry)))
-        .job(ScrubJob(Arc::clone(registry)))
-        .duty(checkpoint)
-        .build();
+    let runner = runner(registry, config)?;
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
     if config.gc.enabled {

@@ -28,7 +28,7 @@ impl Config {
         let s3 = &self.storage.s3;
         let on_s3 = self.storage.backend == Backend::S3;
         let files = self.tls.mode == Mode::Files;
-        let rules: [(bool, &'static str, &str); 14] = [
+        let rules: [(bool, &'static str, &str); 16] = [
             (self.server.roles.is_empty(), "server.roles", "needs one of api, jobs, ui"),
             (on_s3 && s3.bucket.is_empty(), "storage.s3.bucket", "is needed by storage.backend = \"s3\""),
             (
@@ -66,6 +66,16 @@ impl Config {
                 !(1..=3600).contains(&self.checkpoint.interval.std().as_secs()),
                 "checkpoint.interval",
                 "must lie between 1s and 1h",
+            ),
+            (
+                self.auth.key_rotation.std() < std::time::Duration::from_hours(1),
+                "auth.key_rotation",
+                "must be at least 1h: keys are looked at once an hour",
+            ),
+            (
+                !(1..=128).contains(&self.auth.password_min_length),
+                "auth.password_min_length",
+                "must lie between 1 and 128",
             ),
             (self.limits.connections == 0, "limits.connections", "must be at least 1"),
             (

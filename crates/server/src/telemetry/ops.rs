@@ -13,6 +13,9 @@ use super::health::Health;
 use super::metrics::Metrics;
 use crate::config::Secret;
 
+/// The paths, for lists of all routes.
+pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// Who may read `/metrics`.
 #[derive(Debug, Clone)]
 pub enum MetricsAccess {
@@ -33,10 +36,11 @@ struct Ops {
 
 /// The routes, to be merged into a listener's router.
 pub fn router(health: Arc<Health>, metrics: Arc<Metrics>, access: MetricsAccess) -> Router {
+    let [alive, readiness, metrics_of] = PATHS;
     Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(show))
+        .route(alive, get(|| async { "ok\n" }))
+        .route(readiness, get(ready))
+        .route(metrics_of, get(show))
         .with_state(Ops { health, metrics, access })
 }
 

@@ -24,6 +24,7 @@ use registry::{Caller, Error, Refusal};
 
 use crate::app::App;
 use crate::http::RequestContext;
+use crate::routes::Routes;
 use error::Failure;
 
 /// One request, authenticated.
@@ -33,6 +34,22 @@ struct Call<'a> {
     head: bool,
     headers: &'a http::HeaderMap,
     context: Option<&'a RequestContext>,
+}
+
+/// The routes of the distribution API: one for axum, many for [`Operation::parse`].
+pub fn routes() -> Routes {
+    let served = Operation::TABLE.map(|(method, path)| {
+        let method = match method {
+            Method::Get => HttpMethod::GET,
+            Method::Head => HttpMethod::HEAD,
+            Method::Post => HttpMethod::POST,
+            Method::Put => HttpMethod::PUT,
+            Method::Patch => HttpMethod::PATCH,
+            Method::Delete => HttpMethod::DELETE,
+        };
+        (method, path)
+    });
+    Routes::new().add_all(&["/v2", "/v2/", "/v2/{*rest}"], dispatch, &served)
 }
 
 /// Answers any request below `/v2`.

@@ -71,7 +71,7 @@ impl World {
     pub(crate) fn admin(&self) -> Principal {
         let facts = self.registry.access().facts();
         let admin = facts.principal_named("admin").unwrap();
-        Principal { id: Some(admin.row.id), name: "admin".into(), scope: None }
+        Principal { id: Some(admin.row.id), name: "admin".into(), scope: None, address: None }
     }
 
     pub(crate) fn caller(&self) -> Caller {

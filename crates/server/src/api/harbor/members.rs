@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use policy::Role;
 use registry::Error;
-use registry::admin::Member;
+use registry::admin::{Member, MemberChange, plain};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page::PageQuery;
 use super::projects::project_ref;
-use crate::api::extract::{Body, SignedIn};
+use crate::api::extract::{Body, Path, Query, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 
@@ -53,8 +53,11 @@ fn role(id: i64) -> Result<Role, Error> {
 }
 
 fn wire(member: &Member, project: &str) -> Value {
-    let (id, _, name) =
-        ROLES.iter().find(|(_, role, _)| *role == member.role).copied().unwrap_or((0, member.role, ""));
+    let (id, _, name) = ROLES.iter().find(|(_, role, _)| *role == member.grant.role).copied().unwrap_or((
+        0,
+        member.grant.role,
+        "",
+    ));
     json!({
         "id": member.id,
         "project_id": project.parse::<i64>().unwrap_or(0),
@@ -74,7 +77,8 @@ pub(super) async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let members = app.registry.members(&caller, &project_ref(&project, &headers))?;
-    let rows: Vec<Value> = members.iter().map(|member| wire(member, &project)).collect();
+    let rows: Vec<Value> =
+        members.iter().filter(|member| member.is_plain()).map(|member| wire(member, &project)).collect();
     let total = rows.len();
     Ok(page.render(&format!("/projects/{project}/members"), rows, total))
 }
@@ -86,7 +90,10 @@ pub(super) async fn show(
     Path((project, id)): Path<(String, i64)>,
 ) -> Result<Json<Value>, Problem> {
     let members = app.registry.members(&caller, &project_ref(&project, &headers))?;
-    let member = members.iter().find(|member| member.id.get() == id).ok_or(Error::NotFound("member"))?;
+    let member = members
+        .iter()
+        .find(|member| member.id.get() == id && member.is_plain())
+        .ok_or(Error::NotFound("member"))?;
     Ok(Json(wire(member, &project)))
 }
 
@@ -102,8 +109,8 @@ pub(super) async fn add(
         None => body.member_user.username,
     };
     let target = project_ref(&project, &headers);
-    let id = app.registry.add_member(&caller, &target, &name, role(body.role_id)?).await?;
-    let location = format!("/api/v2.0/projects/{project}/members/{id}");
+    let member = app.registry.add_member(&caller, &target, &name, plain(role(body.role_id)?)).await?;
+    let location = format!("/api/v2.0/projects/{project}/members/{}", member.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)]).into_response())
 }
 
@@ -115,7 +122,8 @@ pub(super) async fn change(
     Body(body): Body<Change>,
 ) -> Result<StatusCode, Problem> {
     let target = project_ref(&project, &headers);
-    app.registry.change_member(&caller, &target, id.into(), role(body.role_id)?).await?;
+    let change = MemberChange { role: Some(role(body.role_id)?), ..MemberChange::default() };
+    app.registry.change_member(&caller, &target, id.into(), change).await?;
     Ok(StatusCode::OK)
 }
 

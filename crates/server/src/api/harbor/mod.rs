@@ -6,38 +6,50 @@ mod page;
 mod projects;
 mod users;
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::response::Response;
-use axum::routing::{get, put};
-use axum::{Json, Router};
+use http::Method;
 use serde_json::json;
 
 use super::problem::Problem;
-use crate::app::App;
+use crate::routes::Routes;
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/ping", get(|| async { "Pong" }))
-        .route("/projects", get(projects::list).head(projects::exists).post(projects::create))
-        .route("/projects/{project}", get(projects::show).put(projects::change).delete(projects::remove))
-        .route("/projects/{project}/members", get(members::list).post(members::add))
-        .route(
-            "/projects/{project}/members/{id}",
-            get(members::show).put(members::change).delete(members::remove),
-        )
-        .route("/users", get(users::list).post(users::create))
-        .route("/users/current", get(users::current))
-        .route("/users/search", get(users::search))
-        .route("/users/{id}", get(users::show).put(users::change).delete(users::remove))
-        .route("/users/{id}/sysadmin", put(users::sysadmin))
-        .route("/users/{id}/password", put(users::password))
-        .layer(axum::middleware::map_response(as_harbor))
+const PROJECTS: &str = "/projects";
+const PROJECT: &str = "/projects/{project}";
+const MEMBERS: &str = "/projects/{project}/members";
+const MEMBER: &str = "/projects/{project}/members/{id}";
+const USERS: &str = "/users";
+const USER: &str = "/users/{id}";
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .add(Method::GET, "/ping", async || "Pong", None)
+        .add(Method::GET, PROJECTS, projects::list, None)
+        .add(Method::HEAD, PROJECTS, projects::exists, None)
+        .add(Method::POST, PROJECTS, projects::create, None)
+        .add(Method::GET, PROJECT, projects::show, None)
+        .add(Method::PUT, PROJECT, projects::change, None)
+        .add(Method::DELETE, PROJECT, projects::remove, None)
+        .add(Method::GET, MEMBERS, members::list, None)
+        .add(Method::POST, MEMBERS, members::add, None)
+        .add(Method::GET, MEMBER, members::show, None)
+        .add(Method::PUT, MEMBER, members::change, None)
+        .add(Method::DELETE, MEMBER, members::remove, None)
+        .add(Method::GET, USERS, users::list, None)
+        .add(Method::POST, USERS, users::create, None)
+        .add(Method::GET, "/users/current", users::current, None)
+        .add(Method::GET, "/users/search", users::search, None)
+        .add(Method::GET, USER, users::show, None)
+        .add(Method::PUT, USER, users::change, None)
+        .add(Method::DELETE, USER, users::remove, None)
+        .add(Method::PUT, "/users/{id}/sysadmin", users::sysadmin, None)
+        .add(Method::PUT, "/users/{id}/password", users::password, None)
+        .layered(|router| router.layer(axum::middleware::map_response(as_harbor)))
 }
 
 /// The version of the API, outside of it: the first call of Harbor's own replication.
-pub(super) fn version() -> Router<Arc<App>> {
-    Router::new().route("/api/version", get(|| async { Json(json!({ "version": "v2.0" })) }))
+pub(super) fn version() -> Routes {
+    Routes::new().add(Method::GET, "/api/version", async || Json(json!({ "version": "v2.0" })), None)
 }
 
 async fn as_harbor(response: Response) -> Response {

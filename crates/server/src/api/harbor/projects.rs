@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page::PageQuery;
-use crate::api::extract::{Body, By, SignedIn};
+use crate::api::extract::{Body, By, Path, Query, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page::PageQuery;
-use crate::api::extract::{Body, SignedIn};
+use crate::api::extract::{Body, Path, Query, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 

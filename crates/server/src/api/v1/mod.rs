@@ -1,33 +1,135 @@
 //! The native API.
 
+mod conditions;
 mod members;
 mod projects;
+mod role;
+mod roles;
 mod users;
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use axum::Router;
-use axum::routing::{get, put};
+use http::Method;
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema, json_schema};
 
-use crate::app::App;
+use crate::routes::{Routes, about};
 
-pub(super) fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/projects", get(projects::list).post(projects::create))
-        .route("/projects/{project}", get(projects::show).patch(projects::change).delete(projects::remove))
-        .route("/projects/{project}/members", get(members::list).post(members::add))
-        .route(
-            "/projects/{project}/members/{id}",
-            axum::routing::patch(members::change).delete(members::remove),
+pub(super) fn routes() -> Routes {
+    Routes::new().merge(projects()).merge(members()).merge(users()).merge(roles())
+}
+
+fn projects() -> Routes {
+    use projects::{Change, NewProject, Project, change, create, list, remove, show};
+    let (all, one) = ("/projects", "/projects/{project}");
+    Routes::new()
+        .add(
+            Method::GET,
+            all,
+            list,
+            about("list_projects", "Lists the projects that you may see.")
+                .open()
+                .query::<PageQuery>()
+                .pages::<Project>(),
         )
-        .route("/users", get(users::list).post(users::create))
-        .route("/users/current", get(users::current))
-        .route("/users/{id}", get(users::show).patch(users::change).delete(users::remove))
-        .route("/users/{id}/password", put(users::password))
+        .add(
+            Method::POST,
+            all,
+            create,
+            about("create_project", "Creates a project, which you then administer.")
+                .body::<NewProject>()
+                .creates::<Project>(),
+        )
+        .add(Method::GET, one, show, about("show_project", "Shows a project.").open().answers::<Project>())
+        .add(Method::PATCH, one, change, about("change_project", "Changes a project.").body::<Change>())
+        .add(
+            Method::DELETE,
+            one,
+            remove,
+            about("delete_project", "Deletes a project that holds no image any more."),
+        )
+}
+
+fn members() -> Routes {
+    use members::{Change, Member, NewMember, add, change, list, remove};
+    let (all, one) = ("/projects/{project}/members", "/projects/{project}/members/{id}");
+    Routes::new()
+        .add(
+            Method::GET,
+            all,
+            list,
+            about("list_members", "Lists who has which role in a project.").answers::<Vec<Member>>(),
+        )
+        .add(
+            Method::POST,
+            all,
+            add,
+            about("add_member", "Gives a user a role in a project.").body::<NewMember>().creates::<Member>(),
+        )
+        .add(Method::PATCH, one, change, about("change_member", "Changes a member's role.").body::<Change>())
+        .add(Method::DELETE, one, remove, about("remove_member", "Takes a member's role away."))
+}
+
+fn users() -> Routes {
+    use users::{Change, NewUser, Password, User, change, create, current, list, password, remove, show};
+    let (all, one) = ("/users", "/users/{id}");
+    Routes::new()
+        .add(
+            Method::GET,
+            all,
+            list,
+            about("list_users", "Lists users; for who administers them.")
+                .query::<PageQuery>()
+                .pages::<User>(),
+        )
+        .add(
+            Method::POST,
+            all,
+            create,
+            about("create_user", "Creates a user.").body::<NewUser>().creates::<User>(),
+        )
+        .add(
+            Method::GET,
+            "/users/current",
+            current,
+            about("show_current_user", "Shows who you are.").answers::<User>(),
+        )
+        .add(Method::GET, one, show, about("show_user", "Shows a user.").answers::<User>())
+        .add(Method::PATCH, one, change, about("change_user", "Changes a user.").body::<Change>())
+        .add(Method::DELETE, one, remove, about("delete_user", "Deletes a user."))
+        .add(
+            Method::PUT,
+            "/users/{id}/password",
+            password,
+            about("change_password", "Changes a password; one's own with the old one.").body::<Password>(),
+        )
+}
+
+fn roles() -> Routes {
+    use roles::{NewRole, RoleGrant, give, list, take};
+    Routes::new()
+        .add(
+            Method::GET,
+            "/roles",
+            list,
+            about("list_roles", "Lists who has which role on the system.").answers::<Vec<RoleGrant>>(),
+        )
+        .add(
+            Method::POST,
+            "/roles",
+            give,
+            about("give_role", "Gives a user a role on the system.").body::<NewRole>().creates::<RoleGrant>(),
+        )
+        .add(
+            Method::DELETE,
+            "/roles/{id}",
+            take,
+            about("take_role", "Takes a role on the system away; never one's own administration."),
+        )
 }
 
 /// A page of a list by key.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
     /// Entries whose name contains this.
@@ -36,12 +138,40 @@ struct PageQuery {
     /// Entries after this name.
     #[serde(default)]
     after: String,
-    /// Entries of a page, 1 to 1,000; 100 when not said.
-    limit: Option<usize>,
+    /// Entries of a page; 100 when not said.
+    #[serde(default)]
+    limit: Limit,
 }
 
-impl PageQuery {
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(100).clamp(1, 1000)
+/// How many entries a page has.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(try_from = "usize")]
+struct Limit(usize);
+
+impl JsonSchema for Limit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 })
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<usize> for Limit {
+    type Error = &'static str;
+
+    fn try_from(count: usize) -> Result<Self, &'static str> {
+        if (1..=1000).contains(&count) { Ok(Self(count)) } else { Err("limit must lie between 1 and 1000") }
     }
 }

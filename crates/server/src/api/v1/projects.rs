@@ -3,26 +3,31 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use policy::Visibility;
 use registry::Error;
-use registry::admin::{NewProject, ProjectRef, ProjectView};
+use registry::admin::{self, ProjectRef, ProjectView};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PageQuery;
-use crate::api::extract::{Body, By, SignedIn, TOTAL_COUNT};
+use crate::api::extract::{Body, By, Path, Query, SignedIn, TOTAL_COUNT};
 use crate::api::problem::Problem;
 use crate::app::App;
 
 /// Who may see a project without a role in it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "Visibility")]
 pub(super) enum WireVisibility {
+    /// Only its members.
     Private,
+    /// Every signed-in user pulls.
     Internal,
+    /// Everybody pulls.
     Public,
 }
 
@@ -46,12 +51,15 @@ impl From<Visibility> for WireVisibility {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Project {
+/// A project: the first segment of its repositories' names.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Project {
     id: i64,
     name: String,
     visibility: WireVisibility,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
+    /// Repositories that hold something.
     repository_count: u64,
 }
 
@@ -67,15 +75,21 @@ impl From<ProjectView> for Project {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A project to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Create {
+pub(super) struct NewProject {
+    /// Lower-case letters and digits, divided by `.`, `_`, `__` or dashes.
+    #[schemars(length(max = 255), regex(pattern = r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$"))]
     name: String,
+    /// Private when not said.
     visibility: Option<WireVisibility>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Changes to a project.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ProjectChange")]
 pub(super) struct Change {
     visibility: WireVisibility,
 }
@@ -85,7 +99,7 @@ pub(super) async fn list(
     By(caller): By,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (views, total) = app.registry.projects(&caller, &page.name, &page.after, page.limit()).await?;
+    let (views, total) = app.registry.projects(&caller, &page.name, &page.after, page.limit.0).await?;
     let projects: Vec<Project> = views.into_iter().map(Project::from).collect();
     Ok(([(TOTAL_COUNT, total.to_string())], Json(projects)).into_response())
 }
@@ -93,11 +107,11 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Body(body): Body<Create>,
+    Body(body): Body<NewProject>,
 ) -> Result<Response, Problem> {
     let name = body.name.parse().map_err(|error: oci::NameError| Error::Invalid(error.to_string()))?;
     let visibility = body.visibility.unwrap_or(WireVisibility::Private).into();
-    app.registry.create_project(&caller, &NewProject { name, visibility }).await?;
+    app.registry.create_project(&caller, &admin::NewProject { name, visibility }).await?;
     let view = app.registry.project(&caller, &ProjectRef::Name(body.name)).await?;
     let location = format!("/api/v1/projects/{}", view.name);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(Project::from(view))).into_response())

@@ -3,27 +3,32 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use registry::Error;
-use registry::admin::{NewUser, UserChange, UserView};
+use registry::admin::{self, UserChange, UserView};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PageQuery;
-use crate::api::extract::{Body, SignedIn, TOTAL_COUNT};
+use crate::api::extract::{Body, Path, Query, SignedIn, TOTAL_COUNT};
 use crate::api::problem::Problem;
 use crate::app::App;
 
-#[derive(Debug, Serialize)]
-struct User {
+/// A user.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct User {
     id: i64,
     name: String,
     display_name: String,
     email: Option<String>,
+    /// Administers the system.
     admin: bool,
+    /// Cannot sign in.
     disabled: bool,
+    #[schemars(extend("format" = "date-time"))]
     created_at: String,
 }
 
@@ -41,31 +46,47 @@ impl From<UserView> for User {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A user to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Create {
+pub(super) struct NewUser {
+    /// Login name; not `system` or `anonymous`.
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._@-]*[A-Za-z0-9])?$"))]
     name: String,
+    /// Name for people; the login name when not said.
     #[serde(default)]
+    #[schemars(length(max = 255), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     display_name: String,
+    #[schemars(length(max = 255), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     email: Option<String>,
+    #[schemars(length(min = 8, max = 1024))]
     password: String,
+    /// Administers the system.
     #[serde(default)]
     admin: bool,
 }
 
-#[derive(Debug, Deserialize)]
+/// Changes to a user; what is not said stays.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "UserChange")]
 pub(super) struct Change {
+    #[schemars(length(max = 255), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     display_name: Option<String>,
+    #[schemars(length(max = 255), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     email: Option<String>,
     disabled: Option<bool>,
     admin: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A new password.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "PasswordChange")]
 pub(super) struct Password {
+    /// The one until now, when it is one's own.
     old: Option<String>,
+    #[schemars(length(min = 8, max = 1024))]
     new: String,
 }
 
@@ -74,7 +95,7 @@ pub(super) async fn list(
     SignedIn(caller): SignedIn,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (views, total) = app.registry.users(&caller, &page.name, &page.after, page.limit())?;
+    let (views, total) = app.registry.users(&caller, &page.name, &page.after, page.limit.0)?;
     let users: Vec<User> = views.into_iter().map(User::from).collect();
     Ok(([(TOTAL_COUNT, total.to_string())], Json(users)).into_response())
 }
@@ -82,9 +103,9 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Body(body): Body<Create>,
+    Body(body): Body<NewUser>,
 ) -> Result<Response, Problem> {
-    let new = NewUser {
+    let new = admin::NewUser {
         display_name: if body.display_name.is_empty() { body.name.clone() } else { body.display_name },
         name: body.name,
         email: body.email,

@@ -1,0 +1,114 @@
+//! Conditioned reads: what of a repository a caller sees whose right holds for some tags only.
+//!
+//! A manifest counts as the tags that reach it – by naming it, through an index that lists it, or through what it is
+//! about; a blob as those of the manifests that refer to it. Evidence tags (signatures, attestations, the referrers
+//! fallback) count as the tags of their subject. Callers whose right holds for every tag never come here: their path
+//! stays one read.
+
+use metadata::model::RepositoryId;
+use metadata::model::blob::BlobRow;
+use oci::{Digest, Tag};
+use policy::TagRule;
+
+use crate::Registry;
+use crate::access::{Grant, Pull};
+use crate::error::{Error, Refusal};
+
+/// Most tags that are looked at for one manifest or blob.
+const MAX_TAGS: u32 = 10_000;
+
+impl Registry {
+    /// Whether the grant holds for a tag.
+    pub(crate) async fn covers_tag<R>(
+        &self,
+        grant: &Grant<R>,
+        repository: RepositoryId,
+        tag: &Tag,
+    ) -> Result<bool, Error> {
+        let Some(rule) = grant.tags() else { return Ok(true) };
+        if rule.permits(tag.as_str()) {
+            return Ok(true);
+        }
+        match tag.evidence_subject() {
+            Some((subject, _)) => {
+                let tags = self.store.tags_reaching(repository, &subject, MAX_TAGS).await?;
+                Ok(rule.permits_any(tags.iter().map(String::as_str)))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the grant holds for a manifest: for some tag that reaches it.
+    pub(crate) async fn covers_manifest<R>(
+        &self,
+        grant: &Grant<R>,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let Some(rule) = grant.tags() else { return Ok(true) };
+        let tags = self.store.tags_reaching(repository, digest, MAX_TAGS).await?;
+        self.covers_some(rule, repository, tags).await
+    }
+
+    /// Whether the grant holds for every tag that reaches a manifest: what changing all of them needs.
+    pub(crate) async fn covers_whole_manifest<R>(
+        &self,
+        grant: &Grant<R>,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let Some(rule) = grant.tags() else { return Ok(true) };
+        let tags = self.store.tags_reaching(repository, digest, MAX_TAGS).await?;
+        let (tags, reached) = self.plain(repository, tags).await?;
+        Ok(if reached { tags.iter().all(|tag| rule.permits(tag)) } else { rule.permits_untagged() })
+    }
+
+    /// A blob that the caller may read: linked to the repository and, for who may not read all of it, referred to by
+    /// a manifest that the caller may pull.
+    pub(crate) async fn readable_blob(
+        &self,
+        grant: &Grant<Pull>,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>, Error> {
+        let name = grant.repo.repository();
+        let Some(row) = self.store.blob_in(grant.project, name, digest).await? else { return Ok(None) };
+        let Some(rule) = grant.tags() else { return Ok(Some(row)) };
+        let Some(repository) = self.store.repository(grant.project, name).await? else { return Ok(None) };
+        let tags = self.store.tags_reaching_blob(repository.id, digest, MAX_TAGS).await?;
+        Ok(self.covers_some(rule, repository.id, tags).await?.then_some(row))
+    }
+
+    async fn covers_some(
+        &self,
+        rule: &TagRule,
+        repository: RepositoryId,
+        tags: Vec<String>,
+    ) -> Result<bool, Error> {
+        if tags.iter().any(|tag| rule.permits(tag)) {
+            return Ok(true);
+        }
+        let (tags, reached) = self.plain(repository, tags).await?;
+        Ok(if reached { tags.iter().any(|tag| rule.permits(tag)) } else { rule.permits_untagged() })
+    }
+
+    /// The tags with evidence tags replaced by those of their subjects, and whether there is any.
+    async fn plain(&self, repository: RepositoryId, tags: Vec<String>) -> Result<(Vec<String>, bool), Error> {
+        let mut plain = Vec::with_capacity(tags.len());
+        for text in tags {
+            match text.parse::<Tag>().ok().and_then(|tag| Some(tag.evidence_subject()?.0)) {
+                Some(subject) => {
+                    plain.extend(self.store.tags_reaching(repository, &subject, MAX_TAGS).await?);
+                }
+                None => plain.push(text),
+            }
+        }
+        let reached = !plain.is_empty();
+        Ok((plain, reached))
+    }
+}
+
+/// What a caller is told whose right does not cover this tag or image.
+pub(crate) fn beyond<R>(grant: &Grant<R>, verb: &str, what: impl std::fmt::Display) -> Error {
+    let reason = format!("you may {verb} some tags of `{}`, but not {what}", grant.repo);
+    Refusal::Denied { reason }.into()
+}

@@ -1,0 +1,13 @@
+//! Stories on the whole application in one process, without a socket: SQLite and blobs in memory, a clock that stands
+//! still until it is moved, randomness from a seed.
+//!
+//! Golden files are compared with what the code makes; `UPDATE_GOLDEN=1 cargo test --workspace --test app` writes them
+//! anew.
+
+mod answers;
+mod conditions;
+mod images;
+mod matrix;
+mod openapi;
+mod test_app;
+mod tokens;
