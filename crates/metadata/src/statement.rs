@@ -123,11 +123,13 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::deleted::STATEMENTS,
     crate::model::keys::STATEMENTS,
     crate::model::manifest::STATEMENTS,
+    crate::model::notes::STATEMENTS,
     crate::model::principal::STATEMENTS,
     crate::model::project::STATEMENTS,
     crate::model::rebuild::STATEMENTS,
     crate::model::referrers::STATEMENTS,
     crate::model::repository::STATEMENTS,
+    crate::model::seal::STATEMENTS,
     crate::model::tag::STATEMENTS,
     crate::model::upload::STATEMENTS,
 ];

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod authn;
 pub mod blob;
 pub mod caller;
@@ -14,6 +15,7 @@ mod integrity;
 mod last_known;
 pub mod list;
 pub mod manifest;
+pub mod notes;
 mod record;
 pub mod settings;
 pub mod upload;
@@ -23,6 +25,7 @@ pub use authn::{Authenticator, Sealer};
 pub use caller::{Caller, Principal};
 pub use error::{Error, MissingReference, Refusal};
 pub use integrity::CorruptObject;
+pub use notes::{Note, Notes};
 pub use settings::Settings;
 
 use std::sync::Arc;
@@ -61,6 +64,7 @@ pub struct Registry {
     authenticator: Authenticator,
     sealer: Arc<Sealer>,
     settings: Settings,
+    notes: Arc<Notes>,
     uploads: ActiveUploads,
     contended: Turns,
     last_known: LastKnown,
@@ -85,8 +89,15 @@ impl Registry {
     pub async fn open(parts: Parts) -> Result<(Arc<Self>, mpsc::Receiver<CorruptObject>), Error> {
         let Parts { store, blobs, budget, sealer, settings } = parts;
         let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
-        let authenticator =
-            Authenticator::open(store.clone(), access.clone(), sealer.clone(), settings.clone()).await?;
+        let notes = Arc::new(Notes::new(store.clone(), settings.audit_strict));
+        let authenticator = Authenticator::open(
+            store.clone(),
+            access.clone(),
+            sealer.clone(),
+            notes.clone(),
+            settings.clone(),
+        )
+        .await?;
         let (found, queue) = mpsc::channel(CORRUPT_QUEUE);
         let clock = store.clock().clone();
         let checks = FrameChecks::new(
@@ -113,6 +124,7 @@ impl Registry {
             authenticator,
             sealer,
             settings,
+            notes,
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
             last_known,
@@ -140,6 +152,11 @@ impl Registry {
     /// Seals secrets.
     pub fn sealer(&self) -> &Arc<Sealer> {
         &self.sealer
+    }
+
+    /// Records of pulls, logins and denials on their way.
+    pub fn notes(&self) -> &Arc<Notes> {
+        &self.notes
     }
 
     /// The access facts.

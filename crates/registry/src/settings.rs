@@ -28,6 +28,10 @@ pub struct Settings {
     pub require_children: bool,
     /// Whether anything may be deleted through the APIs.
     pub deletes: bool,
+    /// Whether a pull, login or denial waits until its record is durable.
+    pub audit_strict: bool,
+    /// Whether pulls are recorded.
+    pub audit_pulls: bool,
     /// Life of an access token.
     pub token_ttl: Duration,
     /// Life of a refresh token.
@@ -60,6 +64,8 @@ impl Default for Settings {
             require_blobs: true,
             require_children: false,
             deletes: true,
+            audit_strict: false,
+            audit_pulls: true,
             token_ttl: Duration::from_mins(5),
             refresh_ttl: 30 * 24 * HOUR,
             key_rotation: 30 * 24 * HOUR,

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use axum::Router;
 use registry::Registry;
 
-use crate::command::{AdminCommand, Fsck, Gc, Rebuild};
+use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild};
 use crate::config::Config;
 use crate::front::Front;
 use crate::http::TrustedProxies;
@@ -27,6 +27,8 @@ use crate::{token, v2};
 pub enum Maintenance {
     /// See [`AdminCommand`].
     Admin(AdminCommand),
+    /// See [`AuditCommand`].
+    Audit(AuditCommand),
     /// See [`Fsck`].
     Fsck(Fsck),
     /// See [`Rebuild`].

@@ -27,6 +27,9 @@ pub enum Command {
     /// Administer this registry from its own machine.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// The record of who did what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Compare the database with the stored blobs, and read the blobs.
     Fsck(Fsck),
     /// Make the database again from the stored blobs and checkpoints.
@@ -78,6 +81,13 @@ pub enum AdminCommand {
         #[command(flatten)]
         settings: Settings,
     },
+}
+
+/// What can be done with the audit.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Compare every sealed record with the chain and its signatures; exit code 1 when one was changed or is missing.
+    Verify(Settings),
 }
 
 /// How to check the store.

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => with_config(&settings, app::serve),
         Command::Config(command) => config(&command),
         Command::Admin(command) => blocking(app::maintain(Maintenance::Admin(command))),
+        Command::Audit(command) => blocking(app::maintain(Maintenance::Audit(command))),
         Command::Fsck(command) => blocking(app::maintain(Maintenance::Fsck(command))),
         Command::Rebuild(command) => blocking(app::maintain(Maintenance::Rebuild(command))),
         Command::Gc(command) => blocking(app::maintain(Maintenance::Gc(command))),

@@ -4,6 +4,7 @@
 //! jobs, jobs run under leases ([`Job`], [`JobContext`]), duties that exactly one process does run under named leases
 //! ([`Duty`]). All of it lives in the database, so any number of processes share the work.
 
+pub mod audit;
 pub mod checkpoint;
 mod context;
 mod dispatch;

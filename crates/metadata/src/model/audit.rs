@@ -40,7 +40,7 @@ pub struct AuditRow {
     pub request_id: Option<String>,
 }
 
-fn parse(row: &Row) -> Result<AuditRow, StoreError> {
+pub(super) fn parse(row: &Row) -> Result<AuditRow, StoreError> {
     Ok(AuditRow {
         id: row.int(0)?,
         at: row.id(1)?,

@@ -12,11 +12,13 @@ pub mod collect;
 pub mod deleted;
 pub mod keys;
 pub mod manifest;
+pub mod notes;
 pub mod principal;
 pub mod project;
 pub mod rebuild;
 pub mod referrers;
 pub mod repository;
+pub mod seal;
 pub mod tag;
 pub mod upload;
 

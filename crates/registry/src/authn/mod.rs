@@ -23,8 +23,9 @@ use moka::future::Cache;
 use sha2::Sha256;
 
 use crate::access::Access;
-use crate::caller::{Principal, ScopeEntry};
+use crate::caller::{Caller, Principal, ScopeEntry};
 use crate::error::Error;
+use crate::notes::{Note, Notes};
 use crate::settings::Settings;
 
 /// Longest `Authorization` header read, in bytes.
@@ -45,6 +46,7 @@ pub struct Authenticator {
     store: Store,
     access: Arc<Access>,
     keys: KeyRing,
+    notes: Arc<Notes>,
     settings: Settings,
     cache_key: [u8; 32],
     passwords: Cache<CacheKey, (PrincipalId, i64)>,
@@ -65,6 +67,7 @@ impl Authenticator {
         store: Store,
         access: Arc<Access>,
         sealer: Arc<Sealer>,
+        notes: Arc<Notes>,
         settings: Settings,
     ) -> Result<Self, Error> {
         let keys = KeyRing::open(store.clone(), sealer, settings.key_rotation, settings.token_ttl).await?;
@@ -78,6 +81,7 @@ impl Authenticator {
             hashing: tokio::sync::Semaphore::new(settings.password_checks.max(1)),
             store,
             access,
+            notes,
             settings,
             cache_key,
         })
@@ -182,13 +186,30 @@ impl Authenticator {
         match fact {
             Some(fact) if good && !fact.row.disabled => {
                 self.throttle.forget(name, address);
+                self.note_login(Some(fact.row.id), &fact.name, address, "done").await?;
                 Ok((fact.row.id, fact.row.epoch))
             }
             _ => {
                 self.throttle.note_failure(name, address, now);
+                self.note_login(None, name, address, "denied").await?;
                 Err(Error::InvalidCredentials)
             }
         }
+    }
+
+    /// Records that a password was given and whether it was right.
+    async fn note_login(
+        &self,
+        id: Option<PrincipalId>,
+        name: &str,
+        address: &str,
+        outcome: &'static str,
+    ) -> Result<(), Error> {
+        let principal = Principal { id, name: name.into(), scope: None, address: address.parse().ok() };
+        let address = Some(address.to_owned()).filter(|address| !address.is_empty());
+        let caller = Caller { principal, address, request_id: None };
+        let note = Note { action: "login", project: None, target: "password", outcome };
+        Ok(self.notes.note(&caller, note).await?)
     }
 
     /// Compares on the blocking pool, a few at a time. An unknown name costs as much as a known one.

@@ -6,8 +6,10 @@ use oci::{Digest, Reference};
 
 use crate::Registry;
 use crate::access::{Grant, Pull};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::last_known::Place;
+use crate::notes::Note;
 
 /// A manifest to be sent, bytes exactly as they were pushed.
 #[derive(Clone, Debug)]
@@ -23,6 +25,26 @@ pub struct PulledManifest {
 }
 
 impl Registry {
+    /// Records that a manifest was pulled, where that is wanted.
+    pub async fn note_pull(
+        &self,
+        caller: &Caller,
+        grant: &Grant<Pull>,
+        reference: &Reference,
+        pulled: &PulledManifest,
+    ) -> Result<(), Error> {
+        if !self.settings.audit_pulls {
+            return Ok(());
+        }
+        let target = match reference {
+            Reference::Tag(tag) => format!("{}:{tag}@{}", grant.repo, pulled.digest),
+            Reference::Digest(digest) => format!("{}@{digest}", grant.repo),
+        };
+        let note =
+            Note { action: "manifest.get", project: Some(grant.project), target: &target, outcome: "done" };
+        Ok(self.notes.note(caller, note).await?)
+    }
+
     /// The manifest that `reference` names; as it was served last while the database cannot be asked.
     pub async fn pull_manifest(
         &self,

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Limited};
 use registry::{Caller, Error};
 use serde::de::DeserializeOwned;
 
+use super::denials::Asked;
 use super::problem::Problem;
 use crate::app::App;
 use crate::http::RequestContext;
@@ -25,6 +26,9 @@ impl FromRequestParts<Arc<App>> for By {
         let caller = app.caller(context.as_ref(), &parts.headers).await?;
         if caller.principal.scope.is_some() {
             return Err(Error::from(registry::Refusal::SignIn { scope: String::new() }).into());
+        }
+        if let Some(asked) = parts.extensions.get::<Asked>() {
+            asked.by(app, &caller);
         }
         // What another replica has just made is there for this request, too. Without the database what is known will
         // do for reading.

@@ -1,12 +1,14 @@
 //! The administration APIs: the native one (`/api/v1`) and Harbor's (`/api/v2.0`), two renderings of the same use
 //! cases. No handler decides anything.
 
+mod denials;
 mod extract;
 mod harbor;
 mod openapi;
 pub mod problem;
 mod v1;
 
+use axum::middleware::from_fn;
 use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use http::Method;
@@ -17,6 +19,7 @@ use crate::routes::Routes;
 /// The routes of both APIs, and the document that describes the native one.
 pub fn routes() -> Routes {
     let apis = Routes::new().nest("/api/v1", v1::routes()).nest("/api/v2.0", harbor::routes());
+    let apis = apis.layered(|router| router.layer(from_fn(denials::record)));
     let document = Bytes::from(openapi::document(apis.endpoints()).to_string());
     let show = async move || ([(CONTENT_TYPE, "application/json")], document.clone()).into_response();
     apis.merge(harbor::version()).add(Method::GET, "/api/openapi.json", show, None)

@@ -9,7 +9,7 @@ use workers::checkpoint::{self, RebuildOptions};
 use workers::maintenance::{self, FsckOptions};
 
 use super::{Maintenance, admin_password, open};
-use crate::command::{AdminCommand, Fsck, Gc, Rebuild, Settings};
+use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild, Settings};
 use crate::config::Config;
 
 fn print(report: &impl Serialize) -> anyhow::Result<()> {
@@ -20,6 +20,7 @@ fn print(report: &impl Serialize) -> anyhow::Result<()> {
 fn settings(work: &Maintenance) -> &Settings {
     match work {
         Maintenance::Admin(AdminCommand::ResetPassword { settings, .. })
+        | Maintenance::Audit(AuditCommand::Verify(settings))
         | Maintenance::Fsck(Fsck { settings, .. })
         | Maintenance::Rebuild(Rebuild { settings, .. })
         | Maintenance::Gc(Gc { settings, .. }) => settings,
@@ -42,6 +43,16 @@ async fn one(registry: &Registry, work: &Maintenance) -> anyhow::Result<()> {
     match work {
         Maintenance::Admin(AdminCommand::ResetPassword { user, .. }) => {
             admin_password::reset(registry, user).await
+        }
+        Maintenance::Audit(AuditCommand::Verify(_)) => {
+            let verdict = registry.verify_audit().await.context("verification")?;
+            print(&verdict)?;
+            anyhow::ensure!(
+                verdict.faults == 0,
+                "the audit is not what was sealed: {} faults",
+                verdict.faults
+            );
+            Ok(())
         }
         Maintenance::Gc(gc) => {
             print(&maintenance::collect(registry, gc.dry_run).await.context("collection")?)

@@ -155,6 +155,8 @@ pub fn settings(config: &Config) -> registry::Settings {
         require_blobs: config.push.require_blobs,
         require_children: config.push.require_children,
         deletes: defaults.deletes,
+        audit_strict: config.audit.strict,
+        audit_pulls: config.audit.pulls,
         token_ttl: config.auth.token_lifetime.std(),
         refresh_ttl: config.auth.refresh_token_lifetime.std(),
         key_rotation: config.auth.key_rotation.std(),
@@ -212,19 +214,25 @@ impl Opened {
                 }
             }
         });
+        let notes = Arc::clone(registry.notes());
+        let records = tokio::spawn(async move { notes.keep().await });
         let shutdown = CancellationToken::new();
         let jobs = if config.server.has_role(Role::Jobs) {
             super::upkeep::start(&registry, config, &shutdown)?
         } else {
             Vec::new()
         };
-        Ok(Background { registry, shutdown, jobs, tasks: vec![fresh, rotation, integrity] })
+        Ok(Background { registry, shutdown, jobs, tasks: vec![fresh, rotation, integrity, records] })
     }
 }
 
 impl Background {
     /// Ends the tasks and closes the database.
     pub(super) async fn stop(self) {
+        // Before the duties' last round, which seals and copies it.
+        if let Err(error) = self.registry.notes().end().await {
+            tracing::warn!(%error, "the last audit records of pulls, logins and denials were not written");
+        }
         self.shutdown.cancel();
         for job in self.jobs {
             if let Err(error) = job.await {

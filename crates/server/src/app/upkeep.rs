@@ -8,6 +8,7 @@ use metadata::{Store, Timestamp};
 use registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
 use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -26,7 +27,8 @@ pub fn runner(registry: &Arc<Registry>, config: &Config) -> Result<Arc<Runner>, 
     let builder = Runner::builder(registry.store().clone())?
         .job(CollectJob(Arc::clone(registry)))
         .job(ScrubJob(Arc::clone(registry)))
-        .duty(checkpoint);
+        .duty(checkpoint)
+        .duty(SealDuty(Arc::clone(registry)));
     Ok(builder.build())
 }
 

@@ -9,11 +9,12 @@ use super::types::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
-    /// Whether a pull, login or denial waits until its record is durable. Changes always do.
+    /// Whether a pull, login or denial waits until its record is durable. Changes always do. Otherwise their records
+    /// gather for half a second, equal ones of a caller as one that says how often.
     pub strict: bool,
-    /// Whether pulls are recorded.
+    /// Whether pulls of manifests are recorded.
     pub pulls: bool,
-    /// Time for which records are kept. `0s`: for ever.
+    /// Time for which records are kept. Only `0s`, for ever, in this version.
     pub retention: Duration,
 }
 

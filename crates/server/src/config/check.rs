@@ -28,7 +28,7 @@ impl Config {
         let s3 = &self.storage.s3;
         let on_s3 = self.storage.backend == Backend::S3;
         let files = self.tls.mode == Mode::Files;
-        let rules: [(bool, &'static str, &str); 16] = [
+        let rules: [(bool, &'static str, &str); 17] = [
             (self.server.roles.is_empty(), "server.roles", "needs one of api, jobs, ui"),
             (on_s3 && s3.bucket.is_empty(), "storage.s3.bucket", "is needed by storage.backend = \"s3\""),
             (
@@ -76,6 +76,11 @@ impl Config {
                 !(1..=128).contains(&self.auth.password_min_length),
                 "auth.password_min_length",
                 "must lie between 1 and 128",
+            ),
+            (
+                !self.audit.retention.is_zero(),
+                "audit.retention",
+                "is not in this version: records are kept for ever",
             ),
             (self.limits.connections == 0, "limits.connections", "must be at least 1"),
             (

@@ -27,6 +27,9 @@ pub(super) async fn pull(
         let reply = Reply::empty(StatusCode::NOT_MODIFIED).with(ETAG, etag);
         return Ok(reply.with(headers::CONTENT_DIGEST, digest).done());
     }
+    if !call.head {
+        registry.note_pull(&call.caller, &grant, reference, &manifest).await?;
+    }
     let length = manifest.bytes.len() as u64;
     let body = if call.head { Body::empty() } else { Body::from(manifest.bytes) };
     Ok(Reply::empty(StatusCode::OK)

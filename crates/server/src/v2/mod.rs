@@ -20,7 +20,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Method as HttpMethod;
 use oci::{Method, Operation, OperationError};
-use registry::{Caller, Error, Refusal};
+use registry::{Caller, Error, Note, Refusal};
 
 use crate::app::App;
 use crate::http::RequestContext;
@@ -87,26 +87,51 @@ async fn answer(
     };
     app.registry.access().check_reads_possible()?;
     let call = Call { app, caller, head: parts.method == HttpMethod::HEAD, headers: &parts.headers, context };
+    let result = operate(&call, operation, body).await;
+    if let Err(Failure::UseCase(Error::Refused(refusal))) = &result
+        && !matches!(refusal, Refusal::SignIn { .. })
+    {
+        let note = Note {
+            action: action(&parts.method),
+            project: None,
+            target: parts.uri.path(),
+            outcome: "denied",
+        };
+        app.registry.notes().note(&call.caller, note).await?;
+    }
+    result
+}
+
+/// What was denied, in the words of the audit.
+fn action(method: &HttpMethod) -> &'static str {
+    match *method {
+        HttpMethod::GET | HttpMethod::HEAD => "pull",
+        HttpMethod::DELETE => "delete",
+        _ => "push",
+    }
+}
+
+async fn operate(call: &Call<'_>, operation: Operation, body: axum::body::Body) -> Result<Response, Failure> {
     match operation {
-        Operation::Base => base::answer(&call),
-        Operation::Catalog(page) => catalog::list(&call, &page).await,
-        Operation::ListTags(repo, page) => tags::list(&call, &repo, &page).await,
-        Operation::PullManifest(repo, reference) => manifests::pull(&call, &repo, &reference).await,
+        Operation::Base => base::answer(call),
+        Operation::Catalog(page) => catalog::list(call, &page).await,
+        Operation::ListTags(repo, page) => tags::list(call, &repo, &page).await,
+        Operation::PullManifest(repo, reference) => manifests::pull(call, &repo, &reference).await,
         Operation::PutManifest(repo, reference, tags) => {
-            manifests::put(&call, &repo, &reference, &tags, body).await
+            manifests::put(call, &repo, &reference, &tags, body).await
         }
-        Operation::DeleteManifest(repo, reference) => manifests::delete(&call, &repo, &reference).await,
-        Operation::PullBlob(repo, digest) => blobs::pull(&call, &repo, &digest).await,
-        Operation::DeleteBlob(repo, digest) => blobs::delete(&call, &repo, &digest).await,
+        Operation::DeleteManifest(repo, reference) => manifests::delete(call, &repo, &reference).await,
+        Operation::PullBlob(repo, digest) => blobs::pull(call, &repo, &digest).await,
+        Operation::DeleteBlob(repo, digest) => blobs::delete(call, &repo, &digest).await,
         Operation::StartUpload { repo, digest, algorithm, mount } => {
-            uploads::start(&call, &repo, uploads::Start { digest, algorithm, mount }, body).await
+            uploads::start(call, &repo, uploads::Start { digest, algorithm, mount }, body).await
         }
-        Operation::UploadStatus(repo, id) => uploads::status(&call, &repo, id).await,
-        Operation::UploadChunk(repo, id) => uploads::chunk(&call, &repo, id, body).await,
-        Operation::FinishUpload(repo, id, digest) => uploads::finish(&call, &repo, id, &digest, body).await,
-        Operation::CancelUpload(repo, id) => uploads::cancel(&call, &repo, id).await,
+        Operation::UploadStatus(repo, id) => uploads::status(call, &repo, id).await,
+        Operation::UploadChunk(repo, id) => uploads::chunk(call, &repo, id, body).await,
+        Operation::FinishUpload(repo, id, digest) => uploads::finish(call, &repo, id, &digest, body).await,
+        Operation::CancelUpload(repo, id) => uploads::cancel(call, &repo, id).await,
         Operation::ListReferrers { repo, subject, artifact_types, page } => {
-            referrers::list(&call, &repo, &subject, &artifact_types, &page).await
+            referrers::list(call, &repo, &subject, &artifact_types, &page).await
         }
     }
 }

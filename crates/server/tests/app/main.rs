@@ -5,6 +5,7 @@
 //! anew.
 
 mod answers;
+mod audit;
 mod conditions;
 mod images;
 mod matrix;

@@ -47,7 +47,7 @@ pub(crate) struct TestApp {
     engine: Arc<dyn Engine>,
     blobs: Arc<MemoryBlobs>,
     config: Arc<Config>,
-    runner: Arc<Runner>,
+    pub(crate) runner: Arc<Runner>,
     router: Router,
     ids: RequestIds,
 }

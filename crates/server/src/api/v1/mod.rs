@@ -1,5 +1,6 @@
 //! The native API.
 
+mod audit;
 mod conditions;
 mod members;
 mod projects;
@@ -16,7 +17,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().merge(projects()).merge(members()).merge(users()).merge(roles())
+    Routes::new().merge(projects()).merge(members()).merge(users()).merge(roles()).merge(audit())
 }
 
 fn projects() -> Routes {
@@ -126,6 +127,18 @@ fn roles() -> Routes {
             take,
             about("take_role", "Takes a role on the system away; never one's own administration."),
         )
+}
+
+fn audit() -> Routes {
+    use audit::{Page, Record, list};
+    Routes::new().add(
+        Method::GET,
+        "/audit",
+        list,
+        about("list_audit", "Lists the sealed audit records in the order of their numbers.")
+            .query::<Page>()
+            .answers::<Vec<Record>>(),
+    )
 }
 
 /// A page of a list by key.

@@ -1,0 +1,253 @@
+//! Records of what only reads: pulls, logins, denials. They gather in memory and are written together within a second,
+//! so that reading waits for nothing; `audit.strict` writes each before its answer. Equal ones of one caller in that
+//! time are one record that says how many they were.
+//!
+//! The queue is bounded. What does not fit, what the database does not take, and what a killed process had in memory
+//! is itself recorded: as a gap, with the number of records or the time since when they may be missing.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metadata::model::audit::AuditRow;
+use metadata::model::{PrincipalId, ProjectId, notes};
+use metadata::{CommitError, Store, Timestamp};
+
+use crate::caller::Caller;
+
+/// Records in memory, at most: some 10 MiB.
+const MOST: usize = 20_000;
+/// Records written by one statement.
+const BATCH: usize = 2000;
+/// How often what gathered is written.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
+/// How often a process says that it lives, and looks for those that do not.
+const SEEN_EVERY: Duration = Duration::from_secs(20);
+/// A process that said nothing for so long is gone.
+const SILENT_AFTER: Duration = Duration::from_mins(2);
+/// Longest text in a record, in letters: a name with tag and digest is shorter.
+const MOST_NAME: usize = 1024;
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub struct Note<'a> {
+    /// What was done, such as `manifest.get`.
+    pub action: &'static str,
+    /// In which project.
+    pub project: Option<ProjectId>,
+    /// To what.
+    pub target: &'a str,
+    /// `done` or `denied`.
+    pub outcome: &'static str,
+}
+
+/// What makes two records the same but for the time and the request.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Same {
+    principal_id: Option<PrincipalId>,
+    principal: Arc<str>,
+    address: Option<String>,
+    action: &'static str,
+    project: Option<ProjectId>,
+    target: String,
+    outcome: &'static str,
+}
+
+/// When it happened first, in which request, and how often since.
+#[derive(Debug)]
+struct Seen {
+    order: usize,
+    at: Timestamp,
+    request_id: Option<String>,
+    times: u64,
+}
+
+impl Seen {
+    fn row(self, same: Same) -> AuditRow {
+        AuditRow {
+            id: 0,
+            at: self.at,
+            principal_id: same.principal_id,
+            principal: clean(&same.principal),
+            action: same.action.to_owned(),
+            project: same.project,
+            target: clean(&same.target),
+            outcome: same.outcome.to_owned(),
+            details: match self.times {
+                1 => "{}".to_owned(),
+                times => serde_json::json!({ "times": times }).to_string(),
+            },
+            address: same.address,
+            request_id: self.request_id,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    seen: HashMap<Same, Seen>,
+    lost: u64,
+}
+
+/// The records in memory.
+#[derive(Debug)]
+pub struct Notes {
+    store: Store,
+    strict: bool,
+    writer: String,
+    pending: Mutex<Pending>,
+}
+
+impl Notes {
+    pub(crate) fn new(store: Store, strict: bool) -> Self {
+        let writer = format!("{:032x}", store.random().id128());
+        Self { store, strict, writer, pending: Mutex::default() }
+    }
+
+    /// Takes a record. Waits for nothing unless `strict`; then an error means that the answer must not be given.
+    pub async fn note(&self, caller: &Caller, note: Note<'_>) -> Result<(), CommitError> {
+        let same = Same {
+            principal_id: caller.principal.id,
+            principal: caller.principal.name.clone(),
+            address: caller.address.clone(),
+            action: note.action,
+            project: note.project,
+            target: note.target.to_owned(),
+            outcome: note.outcome,
+        };
+        let seen = |order| Seen { order, at: self.store.now(), request_id: caller.request_id.clone(), times: 1 };
+        if self.strict {
+            return self.write(&mut [seen(0).row(same)], false).await;
+        }
+        let mut pending = self.lock();
+        let order = pending.seen.len();
+        match pending.seen.entry(same) {
+            Entry::Occupied(mut before) => before.get_mut().times += 1,
+            Entry::Vacant(place) if order < MOST => {
+                place.insert(seen(order));
+            }
+            Entry::Vacant(_) => pending.lost += 1,
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes rows; ids are drawn here, after the time of the request.
+    async fn write(&self, rows: &mut [AuditRow], relaxed: bool) -> Result<(), CommitError> {
+        let mut tx = self.store.begin().await?;
+        let ids = self.store.ids().many(u32::try_from(rows.len()).unwrap_or(u32::MAX)).await?;
+        for (row, id) in rows.iter_mut().zip(ids) {
+            row.id = id;
+        }
+        notes::insert_many(&mut tx, rows)?;
+        if relaxed {
+            tx.relaxed();
+        }
+        self.store.commit(tx).await
+    }
+
+    /// Writes what gathered. What cannot be written is counted as lost, and that is recorded once writing works again.
+    pub async fn flush(&self) -> Result<(), CommitError> {
+        let Pending { seen, mut lost } = std::mem::take(&mut *self.lock());
+        let mut rest: u64 = seen.values().map(|seen| seen.times).sum();
+        let mut happened: Vec<_> = seen.into_iter().collect();
+        happened.sort_by_key(|(_, seen)| seen.order);
+        let mut happened = happened.into_iter().peekable();
+        while lost > 0 || happened.peek().is_some() {
+            let mut written = 0;
+            let mut rows: Vec<_> = happened
+                .by_ref()
+                .take(BATCH)
+                .map(|(same, seen)| {
+                    written += seen.times;
+                    seen.row(same)
+                })
+                .collect();
+            if lost > 0 {
+                rows.push(self.gap(&serde_json::json!({ "lost": lost })));
+            }
+            if let Err(error) = self.write(&mut rows, true).await {
+                self.lock().lost += rest + lost;
+                return Err(error);
+            }
+            (rest, lost) = (rest - written, 0);
+        }
+        Ok(())
+    }
+
+    fn gap(&self, details: &serde_json::Value) -> AuditRow {
+        AuditRow {
+            id: 0,
+            at: self.store.now(),
+            principal_id: None,
+            principal: "system".to_owned(),
+            action: "audit.gap".to_owned(),
+            project: None,
+            target: "audit".to_owned(),
+            outcome: "failed".to_owned(),
+            details: details.to_string(),
+            address: None,
+            request_id: None,
+        }
+    }
+
+    /// Writes what gathers until the future is dropped; then call [`Notes::end`].
+    pub async fn keep(&self) {
+        let mut flushes = tokio::time::interval(FLUSH_EVERY);
+        flushes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut seen: Option<Timestamp> = None;
+        loop {
+            flushes.tick().await;
+            if let Err(error) = self.flush().await {
+                tracing::warn!(%error, "audit records of pulls, logins and denials are lost; the gap will be recorded");
+            }
+            if seen.is_none_or(|seen| self.store.now().since(seen) >= SEEN_EVERY) {
+                match self.live().await {
+                    Ok(()) => seen = Some(self.store.now()),
+                    Err(error) => tracing::debug!(%error, "the audit's writers cannot be compared"),
+                }
+            }
+        }
+    }
+
+    /// Says that this process lives, and records the gaps of those that do not.
+    async fn live(&self) -> Result<(), CommitError> {
+        let now = self.store.now();
+        let mut tx = self.store.begin().await?;
+        notes::seen(&mut tx, &self.writer, now);
+        tx.relaxed();
+        self.store.commit(tx).await?;
+        for (writer, seen_at) in self.store.silent_audit_writers(now.minus(SILENT_AFTER)).await? {
+            let mut row = self.gap(&serde_json::json!({ "process_ended_after": seen_at }));
+            row.id = self.store.ids().next().await?;
+            let mut tx = self.store.begin().await?;
+            notes::take_silent(&mut tx, &writer, seen_at);
+            notes::insert_many(&mut tx, &[row])?;
+            match self.store.commit(tx).await {
+                Err(error) if error.is_conflict() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The graceful end: everything is written, nothing is missing.
+    pub async fn end(&self) -> Result<(), CommitError> {
+        self.flush().await?;
+        let mut tx = self.store.begin().await?;
+        notes::gone(&mut tx, &self.writer);
+        self.store.commit(tx).await
+    }
+}
+
+/// A text as databases take it, and bounded.
+fn clean(text: &str) -> String {
+    if text.len() <= MOST_NAME && !text.contains('\0') {
+        return text.to_owned();
+    }
+    text.chars().filter(|letter| *letter != '\0').take(MOST_NAME).collect()
+}
