@@ -3,7 +3,7 @@
 //! Invariants: one process at a time, by a lock on a file beside the database; `synchronous = FULL` for every group
 //! with a durable value; foreign keys are enforced on every connection.
 
-mod migrate;
+pub(crate) mod migrate;
 mod readers;
 mod run;
 mod writer;

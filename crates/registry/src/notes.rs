@@ -116,7 +116,8 @@ impl Notes {
             target: note.target.to_owned(),
             outcome: note.outcome,
         };
-        let seen = |order| Seen { order, at: self.store.now(), request_id: caller.request_id.clone(), times: 1 };
+        let seen =
+            |order| Seen { order, at: self.store.now(), request_id: caller.request_id.clone(), times: 1 };
         if self.strict {
             return self.write(&mut [seen(0).row(same)], false).await;
         }

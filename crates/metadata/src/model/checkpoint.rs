@@ -369,3 +369,95 @@ pub fn advance(tx: &mut Tx, state: &str, number: u64, taken: &[i64], at: Timesta
         tx.step(&FORGET, vec![Value::ints(taken.iter().copied())], Expect::Any);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// Tables that a rebuild does without: sessions, work that is done again, and what is derived.
+    const LEFT_OUT: [&str; 28] = [
+        "access_generation",
+        "access_removed",
+        "audit",
+        "audit_key",
+        "audit_seal",
+        "audit_writer",
+        "change",
+        "checkpoint",
+        "deleted_manifest_blob",
+        "id_block",
+        "job",
+        "job_log",
+        "lease",
+        "manifest_blob",
+        "manifest_child",
+        "manifest_gap",
+        "object_frames",
+        "object_quarantine",
+        "object_trash",
+        "outbox",
+        "rebuild_row",
+        "refresh_token",
+        "schedule",
+        "schema_migration",
+        "suite_parent",
+        "suite_row",
+        "tx",
+        "upload_session",
+    ];
+
+    /// Columns that are derived or counted anew, marks of transactions, and bytes that are read apart.
+    const DERIVED: [&str; 9] = [
+        "generation",
+        "tx",
+        "gc_tx",
+        "project.repository_count",
+        "repository.manifest_count",
+        "repository.tag_count",
+        "blob.checked_at",
+        "manifest.bytes",
+        "deleted_manifest.bytes",
+    ];
+
+    /// Triggers that are missing on purpose: a lease that is only prolonged, rows that never change.
+    const UNWATCHED: [&str; 2] = ["repository_blob_update", "deleted_manifest_update"];
+
+    fn texts(connection: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    /// A table or column that a migration adds is lost by a rebuild unless somebody decides otherwise: here.
+    #[test]
+    fn every_table_and_column_is_in_the_checkpoint_or_left_out_on_purpose() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::sqlite::migrate::migrate(&mut connection).unwrap();
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let mut lost = Vec::new();
+        for table in texts(&connection, tables) {
+            let Some(kind) = Kind::named(&table) else {
+                lost.extend((!LEFT_OUT.contains(&table.as_str())).then_some(table));
+                continue;
+            };
+            for column in texts(&connection, &format!("SELECT name FROM pragma_table_info('{table}')")) {
+                let kept = kind.rows().sqlite().contains(&format!("r.{column}"));
+                let name = format!("{table}.{column}");
+                let derived = DERIVED.iter().any(|it| *it == column || *it == name);
+                lost.extend((!kept && !derived).then_some(name));
+            }
+            let sql =
+                format!("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = '{table}'");
+            let triggers = texts(&connection, &sql);
+            let wanted = ["insert", "update", "delete"].map(|event| format!("{table}_{event}"));
+            lost.extend(
+                wanted
+                    .into_iter()
+                    .filter(|name| !triggers.contains(name) && !UNWATCHED.contains(&name.as_str())),
+            );
+        }
+        assert_eq!(lost, Vec::<String>::new());
+    }
+}

@@ -7,7 +7,7 @@ use crate::migrate::{TABLE, pending};
 use rusqlite::Connection;
 
 /// Brings a SQLite database up to date.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let error = |error: rusqlite::Error| match error {
         rusqlite::Error::SqliteFailure(cause, _) if cause.code == rusqlite::ErrorCode::DiskFull => {
             StoreError::NoSpace

@@ -116,7 +116,7 @@ fn responses(
         (400, takes_parameters || about.body.is_some(), "A value is malformed."),
         (401, true, "Sign in, or the credentials are wrong."),
         (403, !about.open, "You may not do this; the detail says what is missing."),
-        (404, names_something, "It does not exist, or you may not see it."),
+        (404, names_something || about.body.is_some(), "It does not exist, or you may not see it."),
         (409, changes, "It contradicts what is there."),
         (413, about.body.is_some(), "The body is too large."),
         (429, true, "Too many wrong passwords; see Retry-After."),

@@ -25,7 +25,8 @@ async fn pulls_logins_and_denials_are_read_in_the_order_of_their_numbers() {
     let first = app.get("/api/v1/audit?limit=2").await.expect(StatusCode::OK).json();
     let after = first[1]["position"].as_i64().expect("a number");
     let rest = app.get(&format!("/api/v1/audit?after={after}&limit=1000")).await.json();
-    let all: Vec<_> = [first, rest].iter().flat_map(|page| page.as_array().expect("a page").clone()).collect();
+    let all: Vec<_> =
+        [first, rest].iter().flat_map(|page| page.as_array().expect("a page").clone()).collect();
     let positions: Vec<_> = all.iter().map(|record| record["position"].as_i64().expect("a number")).collect();
     assert_eq!(positions, (1..).take(all.len()).collect::<Vec<i64>>());
 
