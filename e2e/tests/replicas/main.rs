@@ -7,6 +7,7 @@
 mod access;
 mod collection;
 mod commit;
+mod conformance;
 mod database;
 mod downloads;
 mod protocol;
