@@ -11,7 +11,7 @@ use crate::s3::{self, S3};
 /// The administrator's password.
 const PASSWORD: &str = "three-replicas-one-password";
 /// The database's name.
-const DATABASE: &str = "bonded";
+pub const DATABASE: &str = "bonded";
 /// What the replicas share beside database and bucket: 32 bytes.
 const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 

@@ -11,6 +11,7 @@ mod conformance;
 mod database;
 mod downloads;
 mod protocol;
+mod rebuild;
 mod redirect;
 mod tags;
 mod uploads;
