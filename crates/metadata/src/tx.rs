@@ -97,6 +97,11 @@ impl Tx {
         self.id
     }
 
+    /// Whether its answer waits for the disk.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// Appends a step; an unmet expectation is reported with the statement's name.
     pub fn step(
         &mut self,

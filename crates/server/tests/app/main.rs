@@ -6,6 +6,7 @@
 
 mod answers;
 mod audit;
+mod commits;
 mod conditions;
 mod images;
 mod matrix;

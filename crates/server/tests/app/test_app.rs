@@ -60,9 +60,13 @@ impl TestApp {
 
     /// A fresh installation with another configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Sqlite::memory().expect("a database in memory"), change).await
+    }
+
+    /// A fresh installation on this engine.
+    pub(crate) async fn on(engine: Arc<dyn Engine>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let engine = Sqlite::memory().expect("a database in memory");
         let clock = Arc::new(ManualClock::default());
         let app = Self::open(engine, Arc::new(MemoryBlobs::new()), clock, Arc::new(config), 1).await;
         app.set_password(ADMIN).await;
