@@ -2,7 +2,7 @@
 
 use metadata::Timestamp;
 use metadata::model::access::GrantRow;
-use policy::{Conditions, Effect, GrantFact, Permission, Permissions};
+use policy::{Conditions, Effect, GrantFact, Permission, Permissions, Role};
 use serde::{Deserialize, Serialize};
 
 /// The JSON in a grant's row. What this version does not know makes the grant give nothing: a condition that is not
@@ -48,14 +48,20 @@ pub(crate) fn effect_name(effect: Effect) -> &'static str {
     }
 }
 
-/// The grant of a row; none when it is not understood.
+/// The grant of a row. One that is not understood gives nothing; a denial that is not understood denies everything.
 pub(super) fn of_row(row: &GrantRow) -> Option<GrantFact> {
-    let stored: Stored = serde_json::from_str(&row.conditions).ok()?;
     let effect = match row.effect.as_str() {
         "allow" => Effect::Allow,
         "deny" => Effect::Deny,
         _ => return None,
     };
+    let everything = || (effect == Effect::Deny).then(|| (Role::ProjectAdmin, None, Conditions::default()));
+    let (role, only, conditions) = terms(row).or_else(everything)?;
+    Some(GrantFact { role, only, effect, conditions })
+}
+
+fn terms(row: &GrantRow) -> Option<(Role, Option<Permissions>, Conditions)> {
+    let stored: Stored = serde_json::from_str(&row.conditions).ok()?;
     let only = match stored.permissions {
         None => None,
         Some(names) => {
@@ -70,7 +76,7 @@ pub(super) fn of_row(row: &GrantRow) -> Option<GrantFact> {
         not_before: stored.not_before.map(Timestamp::micros),
         not_after: stored.not_after.map(Timestamp::micros),
     };
-    Some(GrantFact { role: row.role.parse().ok()?, only, effect, conditions })
+    Some((row.role.parse().ok()?, only, conditions))
 }
 
 fn parsed<T: std::str::FromStr>(texts: &[String]) -> Option<Vec<T>> {
@@ -80,7 +86,6 @@ fn parsed<T: std::str::FromStr>(texts: &[String]) -> Option<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::Role;
 
     fn row(conditions: &str) -> GrantRow {
         GrantRow {
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_are_not_understood_give_nothing() {
+    fn terms_that_are_not_understood_give_nothing_and_deny_everything() {
         for unknown in [
             r#"{"mfa":true}"#,
             r#"{"tags":["a/b"]}"#,
@@ -123,6 +128,8 @@ mod tests {
             "",
         ] {
             assert_eq!(of_row(&row(unknown)), None, "{unknown}");
+            let denial = of_row(&GrantRow { effect: "deny".to_owned(), ..row(unknown) }).unwrap();
+            assert!(denial.conditions.is_empty() && denial.permissions() == Role::ProjectAdmin.permissions());
         }
     }
 }
