@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
+use aws_lc_rs::digest::{Context as Hash, SHA256};
 
 /// Bytes hashed and written at once.
 const PIECE: usize = 256 * 1024;
@@ -89,7 +89,7 @@ fn store(
     path: &Path,
     piece: &mut [u8],
 ) -> anyhow::Result<String> {
-    let mut hash = Sha256::new();
+    let mut hash = Hash::new(&SHA256);
     let mut left = length;
     let mut file = if length == 0 { None } else { Some(File::create(path)?) };
     while left > 0 {
@@ -106,5 +106,5 @@ fn store(
         file.sync_all()?;
         std::fs::remove_file(path)?;
     }
-    Ok(data_encoding::HEXLOWER.encode(&hash.finalize()))
+    Ok(data_encoding::HEXLOWER.encode(hash.finish().as_ref()))
 }

@@ -2,7 +2,7 @@
 
 use oci::{Digest, Tag};
 
-use super::{PrincipalId, RepositoryId};
+use super::{PrincipalId, ProjectId, RepositoryId};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tx::{Expect, Tx};
@@ -16,7 +16,10 @@ crate::statements! {
     MOVE = Write "UPDATE tag SET digest = $4, evidence = $5, moved_at = $6, moved_by = $7, tx = $8 WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE = Write "DELETE FROM tag WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE_OF = Write "DELETE FROM tag WHERE repository_id = $1 AND digest = $2";
-    NAMES = Read "SELECT name FROM tag WHERE repository_id = $1 AND (name_key, name) > ($2, $3) ORDER BY name_key, name LIMIT $4";
+    PAGE = Read {
+        sqlite: "SELECT r.id, t.name FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND (t.name_key, t.name) > (?3, ?4) WHERE r.project_id = ?1 AND r.name = ?2 ORDER BY t.name_key, t.name LIMIT ?5",
+        postgres: "SELECT r.id, t.name FROM repository r LEFT JOIN LATERAL (SELECT name_key, name FROM tag WHERE repository_id = r.id AND (name_key, name) > ($3, $4) ORDER BY name_key, name LIMIT $5) t ON TRUE WHERE r.project_id = $1 AND r.name = $2 ORDER BY t.name_key, t.name",
+    };
     REACHING = Read {
         sqlite: "WITH RECURSIVE up (digest) AS (SELECT digest FROM manifest WHERE repository_id = ?1 AND digest = ?2 UNION SELECT c.parent FROM up JOIN manifest_child c ON c.repository_id = ?1 AND c.child = up.digest UNION SELECT m.subject FROM up JOIN manifest m ON m.repository_id = ?1 AND m.digest = up.digest AND m.subject IS NOT NULL) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = ?1 AND t.digest = up.digest ORDER BY t.name LIMIT ?3",
         postgres: "WITH RECURSIVE up (digest) AS (SELECT digest FROM manifest WHERE repository_id = $1 AND digest = $2 UNION SELECT e.high FROM up CROSS JOIN LATERAL (SELECT c.parent AS high FROM manifest_child c WHERE c.repository_id = $1 AND c.child = up.digest UNION ALL SELECT m.subject FROM manifest m WHERE m.repository_id = $1 AND m.digest = up.digest AND m.subject IS NOT NULL) e) SELECT DISTINCT t.name FROM up JOIN tag t ON t.repository_id = $1 AND t.digest = up.digest ORDER BY t.name LIMIT $3",
@@ -87,17 +90,20 @@ impl Store {
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
 
-    /// Names of tags in the specification's order (case-insensitive, then by bytes) after `last`, which need not exist.
-    /// They all stand in one index, so that a page is a point read.
-    pub async fn tag_names(
+    /// A repository and its tags after `last` in the specification's order; none when there is no such repository.
+    pub async fn tag_page(
         &self,
-        repository: RepositoryId,
+        project: ProjectId,
+        repository: &str,
         last: &str,
         limit: u32,
-    ) -> Result<Vec<String>, StoreError> {
+    ) -> Result<Option<(RepositoryId, Vec<String>)>, StoreError> {
         let key = last.to_ascii_lowercase();
-        let rows = self.rows(&NAMES, &params![repository, key, last, limit]).await?;
-        rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
+        let rows = self.rows(&PAGE, &params![project, repository, key, last, limit]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let names = rows.iter().filter_map(|row| row.opt_text(1).transpose());
+        let names = names.map(|name| name.map(str::to_owned)).collect::<Result<_, _>>()?;
+        Ok(Some((first.id(0)?, names)))
     }
 }
 
