@@ -39,7 +39,7 @@ pub use hooked::{Failure, Fault, HookedBlobs, Operation};
 pub use ingest::{Ingest, IngestError, IngestState, Ingested};
 pub use key::{BlobKey, KeyError, Series};
 pub use memory::MemoryBlobs;
-pub use remote::{AzureConfig, RemoteBlobs, S3Config};
+pub use remote::{AzureConfig, RemoteBlobs, S3Config, S3Credentials};
 pub use state::WriteState;
 pub use store::{
     BlobObject, BlobStore, BlobWriter, BoxFuture, BoxStream, Capabilities, FreeSpace, Listed, LocalStore,

@@ -36,8 +36,9 @@ macro_rules! migrations {
 }
 
 /// All migrations in their order.
-pub const MIGRATIONS: &[Migration] =
-    migrations![1 "0001_engine", 2 "0002_registry", 3 "0003_checkpoint", 4 "0004_audit"];
+pub const MIGRATIONS: &[Migration] = migrations![
+    1 "0001_engine", 2 "0002_registry", 3 "0003_checkpoint", 4 "0004_audit", 5 "0005_sealed"
+];
 
 /// The table that says what was applied; the same in both dialects.
 pub(crate) const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (number INT8 NOT NULL PRIMARY KEY, \

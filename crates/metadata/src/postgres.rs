@@ -53,7 +53,7 @@ impl Postgres {
     /// Connects and migrates. The URL is `postgres://user:password@host:port/database`, with `sslmode` and
     /// `sslrootcert` as parameters.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Arc<Self>, StoreError> {
-        let target = Target::parse(url)?;
+        let target = Target::parse(url, options.ca_file.as_deref())?;
         migrate::migrate(&target.patient()?).await?;
         let sessions = Arc::new(Sessions { pool: target.pool(&options)?, options });
         Ok(Arc::new(Self { sessions, values: TaskTracker::new() }))

@@ -130,6 +130,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::referrers::STATEMENTS,
     crate::model::repository::STATEMENTS,
     crate::model::seal::STATEMENTS,
+    crate::model::sealed::STATEMENTS,
     crate::model::tag::STATEMENTS,
     crate::model::upload::STATEMENTS,
 ];

@@ -10,6 +10,7 @@ use crate::tx::Tx;
 use crate::value::{Row, Value};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use tracing::Instrument as _;
 
 /// The store; cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,7 +65,11 @@ impl Store {
 
     /// Commits a transaction. It is handed in at once and runs to its end even if the future is dropped.
     pub fn commit(&self, tx: Tx) -> BoxFuture<'_, Result<(), CommitError>> {
-        self.engine.commit(tx)
+        let span = tracing::trace_span!(target: "spans", "store.commit");
+        if span.is_disabled() {
+            return self.engine.commit(tx);
+        }
+        Box::pin(self.engine.commit(tx).instrument(span))
     }
 
     /// All rows of a read. The statement bounds them.

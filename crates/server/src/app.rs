@@ -69,6 +69,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });
+    let front = front.with_store(opened.registry.store(), opened.registry.sealer());
     let background = opened.start(&config)?;
     let outcome = front.serve(app.router()).await;
     background.stop().await;

@@ -9,11 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use metadata::Store;
+use registry::Sealer;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::acme::Acme;
 use crate::config::tls::Mode;
 use crate::config::{Config, Listen};
-use crate::http::tls::{Tls, TlsError};
+use crate::http::tls::{Source, Tls, TlsError};
 use crate::http::{Limits, Listener, Server, TrustedProxies};
 use crate::telemetry::ops::{MetricsAccess, router};
 use crate::telemetry::{Health, Metrics, Telemetry};
@@ -50,6 +53,7 @@ pub struct Front {
     listeners: Vec<Listener>,
     ops: Option<Listener>,
     tls: Option<Tls>,
+    acme: Option<Arc<Acme>>,
 }
 
 async fn bind(listen: Listen, key: &'static str) -> Result<Listener, FrontError> {
@@ -75,7 +79,17 @@ impl Front {
         };
         let (health, metrics) =
             (Arc::new(Health::default()), Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"))));
-        Ok(Self { config, health, metrics, listeners, ops, tls })
+        Ok(Self { config, health, metrics, listeners, ops, tls, acme: None })
+    }
+
+    /// Gets the certificate by ACME, if the configuration says so.
+    #[must_use]
+    pub fn with_store(mut self, store: &Store, sealer: &Arc<Sealer>) -> Self {
+        if let Some(Tls { source: Source::Acme(issued), .. }) = &self.tls {
+            let acme = Acme::new(&self.config, store.clone(), Arc::clone(sealer), Arc::clone(issued));
+            self.acme = Some(Arc::new(acme));
+        }
+        self
     }
 
     /// The addresses of the registry, with the ports that were taken.
@@ -117,20 +131,27 @@ impl Front {
         let server = Arc::new(Server::new(Limits::from(&*config), observer, proxies, rand::random()));
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let ops = |access| router(Arc::clone(&self.health), Arc::clone(&self.metrics), access);
-        let app = app.merge(ops(access));
-        for listener in self.listeners {
+        let mut app = app.merge(ops(access));
+        if let Some(acme) = &self.acme {
+            app = app.merge(Arc::clone(acme).router());
+            tokio::spawn(Arc::clone(acme).keep());
+        }
+        for mut listener in self.listeners {
             if let Ok(addr) = listener.local_addr() {
                 let tls = config.tls.mode != Mode::Off
                     && (config.tls.listen.is_none() || addr != config.server.listen.addr());
                 tracing::info!(%addr, tls, "listening");
+            }
+            if let Some(acme) = &self.acme {
+                listener = listener.with_challenges(Arc::<Acme>::clone(acme));
             }
             tokio::spawn(Arc::clone(&server).serve(listener, app.clone()));
         }
         if let Some(listener) = self.ops {
             tokio::spawn(Arc::clone(&server).serve(listener, ops(MetricsAccess::Everybody)));
         }
-        if let Some(tls) = self.tls {
-            tokio::spawn(tls.certificate.follow(config.tls.reload_interval.std()));
+        if let Some(Tls { source: Source::Files(certificate), .. }) = self.tls {
+            tokio::spawn(certificate.follow(config.tls.reload_interval.std()));
         }
         server
     }

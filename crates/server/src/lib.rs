@@ -3,6 +3,7 @@
 //! Nothing here decides: handlers parse, ask a use case, render. What is here is what a process needs to face a
 //! network – bounded connections, deadlines, TLS, metrics, orderly start and end.
 
+pub mod acme;
 pub mod api;
 pub mod app;
 pub mod body;
@@ -11,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod front;
 pub mod http;
+pub mod outbound;
 pub mod routes;
 pub mod telemetry;
 pub mod token;

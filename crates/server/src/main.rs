@@ -67,16 +67,18 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     let config = settings.load()?;
-    log::init(&config.log)?;
-    for warning in config.warnings() {
-        tracing::warn!(key = warning.key, "{warning}");
-    }
     let threads = config.server.worker_threads;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {
         builder.worker_threads(usize::from(threads));
     }
-    builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?.block_on(run(config))
+    let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
+    // Ends before the runtime does, which carries the last traces away.
+    let _logging = log::init(&config.log, &config.telemetry.otlp, runtime.handle())?;
+    for warning in config.warnings() {
+        tracing::warn!(key = warning.key, "{warning}");
+    }
+    runtime.block_on(run(config))
 }
 
 fn blocking(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

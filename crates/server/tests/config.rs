@@ -77,9 +77,10 @@ fn flags_win_over_environment_over_file_over_defaults() {
     );
 }
 
+type Env<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_wrong_configuration_is_one_line_with_place_key_and_advice() {
-    type Env<'a> = &'a [(&'a str, &'a str)];
     let table: &[(&str, Env<'_>, &str)] = &[
         (
             "[server]\nlistn = \"x\"",
@@ -151,6 +152,42 @@ fn a_wrong_configuration_is_one_line_with_place_key_and_advice() {
 }
 
 #[test]
+fn what_a_choice_needs_is_named() {
+    let table: &[(&str, Env<'_>, &str)] = &[
+        (
+            "[tls]\nmode = \"acme\"\n[tls.acme]\ndirectory = \"https://ca/dir\"\ndomains = [\"a.example\"]",
+            &[],
+            "bonded.toml:3: `tls.acme.accept_terms`: must be true",
+        ),
+        (
+            "[tls]\nmode = \"acme\"\n[tls.acme]\ndirectory = \"https://ca/dir\"\naccept_terms = true",
+            &[],
+            "bonded.toml:3: `tls.acme.domains`: is needed by tls.mode = \"acme\"",
+        ),
+        (
+            "[tls]\nmode = \"acme\"\n[tls.acme]\ndirectory = \"https://ca/dir\"\naccept_terms = true\n\
+             challenge = \"http-01\"\ndomains = [\"a.example\"]",
+            &[],
+            "bonded.toml:6: `tls.acme.challenge`: \"http-01\" needs tls.listen",
+        ),
+        (
+            "[storage]\nbackend = \"azure\"\n[storage.azure]\naccount = \"a\"",
+            &[],
+            "bonded.toml:3: `storage.azure.container`: is needed by storage.backend = \"azure\"",
+        ),
+        (
+            "",
+            &[("BONDED_TELEMETRY__OTLP__SAMPLE_RATIO", "1.5")],
+            "environment variable BONDED_TELEMETRY__OTLP__SAMPLE_RATIO: `telemetry.otlp.sample_ratio`: must lie between 0 and 1",
+        ),
+    ];
+    for (toml, env, expected) in table {
+        let message = refusal(toml, env, &[]);
+        assert!(message.starts_with(expected), "expected {expected}\n     got {message}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let sources = Sources { file: Some("/nonexistent/bonded.toml".into()), ..Sources::default() };
     let message = Config::load(&sources).expect_err("missing").to_string();
@@ -163,11 +200,13 @@ fn a_missing_file_is_named() {
 #[test]
 fn what_is_shown_has_no_secret_and_loads_again() {
     let toml = "[database]\nurl = \"postgres://bonded:canary-1@db/bonded\"\n[metrics]\ntoken = \"canary-2\"\n\
-                [storage.s3]\nsecret_access_key = \"canary-3\"\nsession_token = \"canary-4\"\n";
+                [storage.s3]\nsecret_access_key = \"canary-3\"\nsession_token = \"canary-4\"\n\
+                [storage.azure]\naccess_key = \"canary-5\"\n[tls.acme]\neab_key_id = \"k\"\neab_hmac_key = \"canary-6\"\n\
+                [telemetry.otlp]\nheaders = \"a=canary-7\"\n";
     let config = load(toml, &[], &[]);
     let shown = config.to_toml().expect("toml");
     assert!(!shown.contains("canary") && !format!("{config:?}").contains("canary"), "{shown}");
-    assert_eq!(shown.matches("(hidden)").count(), 4, "{shown}");
+    assert_eq!(shown.matches("(hidden)").count(), 7, "{shown}");
     let defaults = Config::default().to_toml().expect("toml");
     assert_eq!(load(&defaults, &[], &[]).to_toml().expect("toml"), defaults);
 }

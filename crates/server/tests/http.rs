@@ -1,5 +1,6 @@
 //! The HTTP server against clients that misbehave, over real sockets.
 
+#[expect(dead_code, reason = "each test file uses its part of the harness")]
 mod common;
 
 use std::sync::Arc;

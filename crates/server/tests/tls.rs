@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use rustls::{ClientConfig, RootCertStore};
 use server::config::{Config, Flag, Sources};
 use server::http::RequestContext;
-use server::http::tls::Tls;
+use server::http::tls::{Certificate, Source, Tls};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -36,6 +36,12 @@ fn app() -> Router {
         format!("{} {}", tls.server_name.as_deref().unwrap_or("-"), tls.client_certificates.len())
     };
     Router::new().route("/who", get(who))
+}
+
+/// The certificate in files.
+fn files(tls: &Tls) -> Arc<Certificate> {
+    let Source::Files(certificate) = &tls.source else { unreachable!("no test here uses ACME") };
+    Arc::clone(certificate)
 }
 
 async fn server(config: &Config) -> (TestServer, Tls) {
@@ -158,15 +164,15 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not
     let (a, b) = (at("a.pem"), at("b.pem"));
     let trusts = |trusts| Client { trusts, alpn: &[], identity: None };
     assert!(trusts(&a).get(&server).await.is_ok() && trusts(&b).get(&server).await.is_err());
-    assert!(!tls.certificate.reload().expect("unchanged"));
+    assert!(!files(&tls).reload().expect("unchanged"));
 
     put("b", false);
-    let error = tls.certificate.reload().expect_err("a certificate without its key").to_string();
+    let error = files(&tls).reload().expect_err("a certificate without its key").to_string();
     assert!(error.contains("do not go together"), "{error}");
     assert!(trusts(&a).get(&server).await.is_ok(), "the old pair stays");
 
     put("b", true);
-    let following = tokio::spawn(Arc::clone(&tls.certificate).follow(Duration::from_millis(10)));
+    let following = tokio::spawn(files(&tls).follow(Duration::from_millis(10)));
     tokio::time::timeout(common::PATIENCE, async {
         while trusts(&b).get(&server).await.is_err() {
             tokio::task::yield_now().await;

@@ -43,8 +43,7 @@ pub(crate) async fn run(
     claimed: Claimed,
     shutdown: CancellationToken,
 ) -> End {
-    let span =
-        tracing::info_span!("job", kind = job.name(), id = %claimed.lease.id, attempt = claimed.attempt);
+    let span = tracing::info_span!(target: "spans", "job", kind = job.name(), id = %claimed.lease.id, attempt = claimed.attempt);
     let context = Arc::new(JobContext::new(store, claimed.clone()));
     let work = {
         let (job, context) = (job.clone(), context.clone());

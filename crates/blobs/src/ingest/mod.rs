@@ -163,6 +163,7 @@ impl Ingest {
     }
 
     /// Stops for now, with everything that was pushed. The state goes into the session's row.
+    #[tracing::instrument(target = "spans", level = "trace", name = "blob.pause", skip_all)]
     pub async fn pause(mut self) -> Result<IngestState, BlobError> {
         self.flush_gathered();
         if !self.pending.is_empty() {
@@ -181,6 +182,7 @@ impl Ingest {
     }
 
     /// Verifies the digest and makes the blob durable.
+    #[tracing::instrument(target = "spans", level = "trace", name = "blob.finish", skip_all)]
     pub async fn finish(mut self, expected: &Digest) -> Result<Ingested, IngestError> {
         self.flush_gathered();
         let core = self.core().await?;

@@ -33,8 +33,8 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Whether the bucket is part of the host name; else of the path.
     pub virtual_hosted: bool,
-    /// Key id and secret; without them the environment's own identity is used (instance, web identity).
-    pub credentials: Option<(String, SecretString)>,
+    /// Without them the environment's own identity is used (instance, web identity).
+    pub credentials: Option<S3Credentials>,
     /// Whether an `http://` endpoint is accepted.
     pub allow_http: bool,
     /// Certificates of a private CA in PEM, trusted besides the system's.
@@ -43,6 +43,17 @@ pub struct S3Config {
     pub checksums: bool,
     /// How long a request may stand still.
     pub stall: Duration,
+}
+
+/// An access key.
+#[derive(Clone, Debug)]
+pub struct S3Credentials {
+    /// Its name.
+    pub key_id: String,
+    /// Its secret.
+    pub secret: SecretString,
+    /// The token that belongs to temporary ones.
+    pub session_token: Option<SecretString>,
 }
 
 /// An Azure Blob Storage container.
@@ -60,6 +71,10 @@ pub struct AzureConfig {
     pub endpoint: Option<String>,
     /// Whether an `http://` endpoint is accepted.
     pub allow_http: bool,
+    /// As in [`S3Config::ca_pem`].
+    pub ca_pem: Option<Vec<u8>>,
+    /// As in [`S3Config::stall`].
+    pub stall: Duration,
 }
 
 /// What a service can, and how patient one is with it.
@@ -124,8 +139,14 @@ impl RemoteBlobs {
     /// A store in an S3 bucket. `budget` is the process's upload memory. Does not connect; `probe` does.
     pub fn s3(config: &S3Config, budget: Budget) -> Result<Self, BlobError> {
         let mut builder = match &config.credentials {
-            Some((id, secret)) => {
-                AmazonS3Builder::new().with_access_key_id(id).with_secret_access_key(secret.expose_secret())
+            Some(S3Credentials { key_id, secret, session_token }) => {
+                let builder = AmazonS3Builder::new()
+                    .with_access_key_id(key_id)
+                    .with_secret_access_key(secret.expose_secret());
+                match session_token {
+                    Some(token) => builder.with_token(token.expose_secret()),
+                    None => builder,
+                }
             }
             None => AmazonS3Builder::from_env(),
         };
@@ -156,7 +177,7 @@ impl RemoteBlobs {
             .with_account(&config.account)
             .with_container_name(&config.container)
             .with_allow_http(config.allow_http)
-            .with_client_options(client(config.allow_http, None, STALL)?)
+            .with_client_options(client(config.allow_http, config.ca_pem.as_deref(), config.stall)?)
             .with_retry(retries());
         if let Some(key) = &config.access_key {
             builder = builder.with_access_key(key.expose_secret());
@@ -165,7 +186,7 @@ impl RemoteBlobs {
             builder = builder.with_endpoint(endpoint.clone());
         }
         let store = Arc::new(builder.build().map_err(unfit)?);
-        let service = Service { signer: Some(store.clone()), ..Service::default() };
+        let service = Service { signer: Some(store.clone()), http: None, stall: config.stall };
         Ok(Self::of("Azure", &store, service, &config.prefix, budget))
     }
 

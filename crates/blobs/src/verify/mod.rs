@@ -67,6 +67,7 @@ impl BlobReader {
 
     /// Opens a blob whose row says `size`; `None` when the object is missing. An object of another size is
     /// [`BlobError::Truncated`], reported as corrupt.
+    #[tracing::instrument(target = "spans", level = "trace", name = "blob.open", skip_all, fields(size))]
     pub async fn open(&self, key: BlobKey, size: u64) -> Result<Option<OpenBlob>, BlobError> {
         let Some(object) = self.store.open(key).await? else {
             return Ok(None);
@@ -98,6 +99,7 @@ impl OpenBlob {
 
     /// The bytes of `range`, which lies within the size. What fits into one frame is read at once, so that a bad small
     /// blob is an error instead of a cut transfer; so is a larger one whose first frame is bad.
+    #[tracing::instrument(target = "spans", level = "trace", name = "blob.read", skip_all)]
     pub async fn body(&self, range: Range<u64>) -> Result<BlobBody, BlobError> {
         if range.start > range.end || range.end > self.stat.size {
             return Err(BlobError::Truncated { key: self.object.key(), at: self.stat.size });

@@ -73,10 +73,46 @@ async fn a_missing_bucket_or_a_wrong_secret_is_one_actionable_line() {
     let Some(server) = Server::versitygw().await else { return };
     for config in [
         S3Config { bucket: "nothere".to_owned(), ..server.config() },
-        S3Config { credentials: Some(("ak".to_owned(), "wrong".to_owned().into())), ..server.config() },
+        S3Config { credentials: Some(server::credentials("wrong")), ..server.config() },
     ] {
         let error = RemoteBlobs::s3(&config, budget()).unwrap().probe().await.unwrap_err().to_string();
         assert!(error.contains("check endpoint, bucket") && error.lines().count() == 1, "{error}");
         assert!(!error.contains("wrong"), "the secret is shown: {error}");
     }
+}
+
+/// A service that takes requests and answers none; the receiver gets the head of each.
+async fn silent_service() -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (heads, seen) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = vec![0; 8192];
+            let length = tokio::io::AsyncReadExt::read(&mut socket, &mut head).await.unwrap_or(0);
+            head.truncate(length);
+            let _ = heads.send(String::from_utf8_lossy(&head).to_lowercase());
+            open.push(socket);
+        }
+    });
+    (port, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_token_goes_along_and_a_silent_service_is_given_up_after_its_stall() {
+    let (port, mut seen) = silent_service().await;
+    let token = Some("token-of-the-session".to_owned().into());
+    let credentials = blobs::S3Credentials { session_token: token, ..server::credentials("sk") };
+    let config = S3Config {
+        credentials: Some(credentials),
+        stall: Duration::from_millis(300),
+        ..server::config(port)
+    };
+    let store = RemoteBlobs::s3(&config, budget()).unwrap();
+    // The usual limits would let it wait longer than this test does.
+    let asked = tokio::time::timeout(Duration::from_secs(25), store.stat(BlobKey::from_id(1))).await;
+    asked.expect("given up").expect_err("nobody answered");
+    let head = seen.recv().await.expect("a request");
+    assert!(head.contains("x-amz-security-token: token-of-the-session"), "{head}");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use blobs::{AzureConfig, S3Config};
+use blobs::{AzureConfig, S3Config, S3Credentials};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 /// A running server with a bucket.
@@ -121,6 +121,8 @@ impl Server {
             access_key: Some(AZURE_KEY.to_owned().into()),
             endpoint: Some(format!("http://127.0.0.1:{}/{AZURE_ACCOUNT}", self.port)),
             allow_http: true,
+            ca_pem: None,
+            stall: Duration::from_mins(1),
         }
     }
 
@@ -163,10 +165,15 @@ pub(crate) fn config(port: u16) -> S3Config {
         region: "us-east-1".to_owned(),
         endpoint: Some(format!("http://127.0.0.1:{port}")),
         virtual_hosted: false,
-        credentials: Some(("ak".to_owned(), "sk".to_owned().into())),
+        credentials: Some(credentials("sk")),
         allow_http: true,
         ca_pem: None,
         checksums: true,
         stall: Duration::from_secs(30),
     }
+}
+
+/// The server's access key, with this secret.
+pub(crate) fn credentials(secret: &str) -> S3Credentials {
+    S3Credentials { key_id: "ak".to_owned(), secret: secret.to_owned().into(), session_token: None }
 }

@@ -19,6 +19,7 @@ pub mod rebuild;
 pub mod referrers;
 pub mod repository;
 pub mod seal;
+pub mod sealed;
 pub mod tag;
 pub mod upload;
 

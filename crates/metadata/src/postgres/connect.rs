@@ -1,12 +1,14 @@
 //! From a URL to a pool of connections.
 //!
 //! `sslmode` is `disable`, `require` or `verify-full` (the last two are one: a certificate is always verified, by the
-//! system's roots or those of `sslrootcert`). Without it, TLS is required unless the server is on this machine.
+//! system's roots and those of the options, or only those of `sslrootcert`). Without it, TLS is required unless the
+//! server is on this machine.
 
 use crate::error::StoreError;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
@@ -15,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
 /// How the pool behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// Connections of this process, at most.
     pub connections: usize,
@@ -25,6 +27,8 @@ pub struct PostgresOptions {
     pub deadline: Duration,
     /// Scans are answered within this time.
     pub scan_deadline: Duration,
+    /// PEM file of authorities to trust for the server beside the system's; `sslrootcert` of the URL alone wins.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for PostgresOptions {
@@ -34,6 +38,7 @@ impl Default for PostgresOptions {
             connect_timeout: Duration::from_secs(2),
             deadline: Duration::from_millis(4500),
             scan_deadline: Duration::from_secs(30),
+            ca_file: None,
         }
     }
 }
@@ -46,17 +51,19 @@ pub(super) struct Target {
 
 impl Target {
     /// Parses `postgres://user:password@host/database?sslmode=…`.
-    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, StoreError> {
         // The URL holds a password: it is never part of a message.
         let bad = |what: &str| StoreError::inconsistent(format!("database url: {what}"));
         let mut parsed = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         let mut mode = None;
-        let mut roots = None;
+        let mut roots = Roots { system: true, file: ca_file.map(Path::to_owned) };
         let mut rest = Vec::new();
         for (key, value) in parsed.query_pairs() {
             match &*key {
                 "sslmode" => mode = Some(value.into_owned()),
-                "sslrootcert" => roots = Some(value.into_owned()),
+                "sslrootcert" => {
+                    roots = Roots { system: false, file: Some(PathBuf::from(&*value)) };
+                }
                 _ => rest.push((key.into_owned(), value.into_owned())),
             }
         }
@@ -81,7 +88,7 @@ impl Target {
         config.application_name("bonded");
         config.keepalives_idle(Duration::from_secs(15));
         config.tcp_user_timeout(Duration::from_secs(10));
-        Ok(Self { config, tls: if verified { Some(connector(roots.as_deref())?) } else { None } })
+        Ok(Self { config, tls: if verified { Some(connector(&roots)?) } else { None } })
     }
 
     /// A pool whose sessions give up on what takes too long.
@@ -127,24 +134,28 @@ impl Target {
     }
 }
 
-fn connector(roots_file: Option<&str>) -> Result<MakeRustlsConnect, StoreError> {
+/// Whom to trust.
+struct Roots {
+    system: bool,
+    file: Option<PathBuf>,
+}
+
+fn connector(trusted: &Roots) -> Result<MakeRustlsConnect, StoreError> {
     let bad = |what: String| StoreError::inconsistent(format!("database tls: {what}"));
     let mut roots = rustls::RootCertStore::empty();
-    match roots_file {
-        Some(path) => {
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|e| bad(format!("{path}: {e}")))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|e| bad(format!("{path}: {e}")))?;
-                roots.add(certificate).map_err(|e| bad(format!("{path}: {e}")))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if trusted.system {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if let Some(path) = &trusted.file {
+        let failed = |error: String| bad(format!("{}: {error}", path.display()));
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|e| failed(e.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|e| failed(e.to_string()))?;
+            roots.add(certificate).map_err(|e| failed(e.to_string()))?;
         }
     }
     if roots.is_empty() {
-        return Err(bad("no root certificate; name a file with sslrootcert".to_owned()));
+        return Err(bad("no root certificate; name a file with database.ca_file".to_owned()));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -160,7 +171,7 @@ mod tests {
     use super::*;
 
     fn mode(url: &str) -> Result<SslMode, String> {
-        Target::parse(url).map(|target| target.config.get_ssl_mode()).map_err(|error| error.to_string())
+        Target::parse(url, None).map(|target| target.config.get_ssl_mode()).map_err(|error| error.to_string())
     }
 
     #[test]

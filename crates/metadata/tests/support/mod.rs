@@ -126,6 +126,22 @@ impl Server {
         panic!("postgres did not start: {}", std::fs::read_to_string(self.dir.path().join("log")).unwrap());
     }
 
+    /// Starts it anew, with TLS by this certificate and key (PEM).
+    pub(crate) async fn encrypt(&mut self, cert: &str, key: &str) {
+        let data = self.data();
+        for (name, content) in [("server.crt", cert), ("server.key", key)] {
+            let path = data.join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((uid, gid)) = user() {
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        self.admin("ALTER SYSTEM SET ssl = on").await;
+        self.down();
+        self.up();
+    }
+
     /// `pg_ctl stop -m immediate`: the server dies without a shutdown.
     pub(crate) fn down(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use blobs::remote::S3Config;
+use blobs::remote::{AzureConfig, S3Config, S3Credentials};
 use blobs::{BlobKey, BlobStore, Budget, FsBlobs, RemoteBlobs};
 use metadata::postgres::PostgresOptions;
 use metadata::{Postgres, Sqlite, Store, SystemClock, SystemRandom};
@@ -79,6 +79,7 @@ pub(super) async fn parts(config: &Config) -> anyhow::Result<Parts> {
                     .filter(|n| *n > 0)
                     .unwrap_or(chosen),
                 scan_deadline: config.database.statement_timeout.std(),
+                ca_file: config.database.ca_file.clone(),
                 ..PostgresOptions::default()
             };
             Postgres::connect(url.expose(), options)
@@ -86,7 +87,11 @@ pub(super) async fn parts(config: &Config) -> anyhow::Result<Parts> {
                 .context("cannot use the database of database.url")?
         }
     };
-    let buffers = usize::try_from(config.storage.s3.part_buffers.bytes()).unwrap_or(usize::MAX);
+    let buffers = match config.storage.backend {
+        Backend::Fs | Backend::S3 => config.storage.s3.part_buffers,
+        Backend::Azure => config.storage.azure.part_buffers,
+    };
+    let buffers = usize::try_from(buffers.bytes()).unwrap_or(usize::MAX);
     let budget = Budget::new(buffers, MEMORY_PATIENCE);
     let blobs = open_blobs(config, budget.clone())?;
     for warning in blobs.probe().await.context("blob storage is not usable")?.warnings {
@@ -109,19 +114,23 @@ fn open_blobs(config: &Config, budget: Budget) -> anyhow::Result<Arc<dyn BlobSto
             let opened = RemoteBlobs::s3(&s3_config(config)?, budget);
             Ok(Arc::new(opened.context("cannot use the bucket of storage.s3")?))
         }
+        Backend::Azure => {
+            let opened = RemoteBlobs::azure(&azure_config(config)?, budget);
+            Ok(Arc::new(opened.context("cannot use the container of storage.azure")?))
+        }
     }
 }
 
 fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
     let s3 = &config.storage.s3;
     let credentials = match (&s3.access_key_id, &s3.secret_access_key) {
-        (Some(id), Some(secret)) => Some((id.clone(), secret.expose().to_owned().into())),
+        (Some(id), Some(secret)) => Some(S3Credentials {
+            key_id: id.clone(),
+            secret: secret.expose().to_owned().into(),
+            session_token: s3.session_token.as_ref().map(|token| token.expose().to_owned().into()),
+        }),
         (None, None) => None,
         _ => anyhow::bail!("storage.s3: access_key_id and secret_access_key belong together"),
-    };
-    let ca_pem = match &s3.ca_file {
-        Some(path) => Some(std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
-        None => None,
     };
     Ok(S3Config {
         bucket: s3.bucket.clone(),
@@ -131,10 +140,29 @@ fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
         credentials,
         virtual_hosted: !s3.path_style,
         allow_http: s3.allow_http,
-        ca_pem,
+        ca_pem: read_authorities(s3.ca_file.as_deref())?,
         checksums: false,
         stall: s3.stall_timeout.std(),
     })
+}
+
+fn azure_config(config: &Config) -> anyhow::Result<AzureConfig> {
+    let azure = &config.storage.azure;
+    Ok(AzureConfig {
+        account: azure.account.clone(),
+        container: azure.container.clone(),
+        prefix: azure.prefix.clone(),
+        access_key: azure.access_key.as_ref().map(|key| key.expose().to_owned().into()),
+        endpoint: azure.endpoint.clone(),
+        allow_http: azure.allow_http,
+        ca_pem: read_authorities(azure.ca_file.as_deref())?,
+        stall: azure.stall_timeout.std(),
+    })
+}
+
+fn read_authorities(file: Option<&Path>) -> anyhow::Result<Option<Vec<u8>>> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    file.map(read).transpose()
 }
 
 /// What the configuration says about the use cases.

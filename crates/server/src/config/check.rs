@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::Config;
+use super::acme::Challenge;
 use super::storage::Backend;
 use super::tls::Mode;
 
@@ -25,35 +26,12 @@ impl fmt::Display for Warning {
 impl Config {
     /// The first key whose value cannot go with another one, and why.
     pub(super) fn contradiction(&self) -> Option<(&'static str, String)> {
-        let s3 = &self.storage.s3;
-        let on_s3 = self.storage.backend == Backend::S3;
-        let files = self.tls.mode == Mode::Files;
-        let rules: [(bool, &'static str, &str); 17] = [
+        let rules: [(bool, &'static str, &str); 11] = [
             (self.server.roles.is_empty(), "server.roles", "needs one of api, jobs, ui"),
-            (on_s3 && s3.bucket.is_empty(), "storage.s3.bucket", "is needed by storage.backend = \"s3\""),
             (
-                on_s3 && s3.access_key_id.is_some() != s3.secret_access_key.is_some(),
-                "storage.s3.access_key_id",
-                "goes only together with storage.s3.secret_access_key",
-            ),
-            (
-                on_s3
-                    && !s3.allow_http
-                    && s3.endpoint.as_deref().is_some_and(|url| url.starts_with("http://")),
-                "storage.s3.endpoint",
-                "is not encrypted: use https:// or set storage.s3.allow_http = true",
-            ),
-            (files && self.tls.cert_file.is_none(), "tls.cert_file", "is needed by tls.mode = \"files\""),
-            (files && self.tls.key_file.is_none(), "tls.key_file", "is needed by tls.mode = \"files\""),
-            (
-                self.tls.mode == Mode::Off && self.tls.listen.is_some(),
-                "tls.listen",
-                "needs a certificate: set tls.mode to \"files\" or \"self-signed\"",
-            ),
-            (
-                self.tls.client_cert_required && self.tls.client_ca_file.is_none(),
-                "tls.client_cert_required",
-                "needs tls.client_ca_file",
+                !(0.0..=1.0).contains(&self.telemetry.otlp.sample_ratio),
+                "telemetry.otlp.sample_ratio",
+                "must lie between 0 and 1",
             ),
             (self.timeouts.header.is_zero(), "timeouts.header", "must be longer than no time"),
             (self.timeouts.idle.is_zero(), "timeouts.idle", "must be longer than no time"),
@@ -90,7 +68,106 @@ impl Config {
             ),
         ];
         let broken = rules.into_iter().find(|(broken, ..)| *broken);
-        broken.map(|(_, key, message)| (key, message.to_owned())).or_else(|| self.wrong_database())
+        broken
+            .or_else(|| self.wrong_storage())
+            .or_else(|| self.wrong_tls())
+            .map(|(_, key, message)| (key, message.to_owned()))
+            .or_else(|| self.wrong_database())
+    }
+
+    fn wrong_storage(&self) -> Option<(bool, &'static str, &'static str)> {
+        let (s3, azure) = (&self.storage.s3, &self.storage.azure);
+        let on_s3 = self.storage.backend == Backend::S3;
+        let on_azure = self.storage.backend == Backend::Azure;
+        let rules = [
+            (on_s3 && s3.bucket.is_empty(), "storage.s3.bucket", "is needed by storage.backend = \"s3\""),
+            (
+                on_s3 && s3.access_key_id.is_some() != s3.secret_access_key.is_some(),
+                "storage.s3.access_key_id",
+                "goes only together with storage.s3.secret_access_key",
+            ),
+            (
+                on_s3
+                    && !s3.allow_http
+                    && s3.endpoint.as_deref().is_some_and(|url| url.starts_with("http://")),
+                "storage.s3.endpoint",
+                "is not encrypted: use https:// or set storage.s3.allow_http = true",
+            ),
+            (
+                on_azure && azure.account.is_empty(),
+                "storage.azure.account",
+                "is needed by storage.backend = \"azure\"",
+            ),
+            (
+                on_azure && azure.container.is_empty(),
+                "storage.azure.container",
+                "is needed by storage.backend = \"azure\"",
+            ),
+            (
+                on_azure
+                    && !azure.allow_http
+                    && azure.endpoint.as_deref().is_some_and(|url| url.starts_with("http://")),
+                "storage.azure.endpoint",
+                "is not encrypted: use https:// or set storage.azure.allow_http = true",
+            ),
+            (
+                on_s3 && s3.session_token.is_some() && s3.access_key_id.is_none(),
+                "storage.s3.session_token",
+                "goes only together with storage.s3.access_key_id",
+            ),
+        ];
+        rules.into_iter().find(|(broken, ..)| *broken)
+    }
+
+    fn wrong_tls(&self) -> Option<(bool, &'static str, &'static str)> {
+        let (tls, acme) = (&self.tls, &self.tls.acme);
+        let (files, by_acme) = (tls.mode == Mode::Files, tls.mode == Mode::Acme);
+        let domains = crate::acme::domains(self);
+        let rules = [
+            (files && tls.cert_file.is_none(), "tls.cert_file", "is needed by tls.mode = \"files\""),
+            (files && tls.key_file.is_none(), "tls.key_file", "is needed by tls.mode = \"files\""),
+            (
+                tls.mode == Mode::Off && tls.listen.is_some(),
+                "tls.listen",
+                "needs a certificate: set tls.mode to \"files\", \"acme\" or \"self-signed\"",
+            ),
+            (
+                tls.client_cert_required && tls.client_ca_file.is_none(),
+                "tls.client_cert_required",
+                "needs tls.client_ca_file",
+            ),
+            (
+                by_acme && !acme.directory.starts_with("https://"),
+                "tls.acme.directory",
+                "is needed by tls.mode = \"acme\", and begins with https://",
+            ),
+            (
+                by_acme && !acme.accept_terms,
+                "tls.acme.accept_terms",
+                "must be true: the authority issues nothing to who does not accept its terms of service",
+            ),
+            (
+                by_acme && domains.is_empty(),
+                "tls.acme.domains",
+                "is needed by tls.mode = \"acme\" unless server.external_url names the host",
+            ),
+            (
+                by_acme && domains.iter().any(|name| name.contains('*')),
+                "tls.acme.domains",
+                "cannot hold a wildcard: it can only be proved in the DNS",
+            ),
+            (
+                by_acme && acme.challenge == Challenge::Http01 && tls.listen.is_none(),
+                "tls.acme.challenge",
+                "\"http-01\" needs tls.listen: the authority asks in clear text, on server.listen",
+            ),
+            (
+                acme.eab_key_id.is_some() != acme.eab_hmac_key.is_some(),
+                "tls.acme.eab_key_id",
+                "goes only together with tls.acme.eab_hmac_key",
+            ),
+        ];
+        rules.into_iter().find(|(broken, ..)| *broken)
     }
 
     fn wrong_database(&self) -> Option<(&'static str, String)> {

@@ -19,6 +19,8 @@ pub enum Kind {
     Bool,
     /// A whole number.
     Integer,
+    /// A number with a fraction.
+    Number,
     /// Text, of whatever grammar.
     Text,
 }
@@ -50,6 +52,8 @@ impl Kind {
             Self::Bool
         } else if named("integer") {
             Self::Integer
+        } else if named("number") {
+            Self::Number
         } else {
             Self::Text
         }
@@ -110,6 +114,7 @@ impl Kind {
             Self::Integer => {
                 text.parse().map(toml::Value::Integer).map_err(|_| "expected a whole number".to_owned())
             }
+            Self::Number => text.parse().map(toml::Value::Float).map_err(|_| "expected a number".to_owned()),
             Self::List(item) => {
                 let items = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 items.map(|part| item.read(part)).collect::<Result<Vec<_>, _>>().map(toml::Value::Array)
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(kind("server.external_url"), Some(Kind::Text));
         assert_eq!(kind("server.http2"), Some(Kind::Bool));
         assert_eq!(kind("server.worker_threads"), Some(Kind::Integer));
+        assert_eq!(kind("telemetry.otlp.sample_ratio"), Some(Kind::Number));
         assert_eq!(kind("server.roles"), Some(Kind::List(Box::new(Kind::Text))));
         assert_eq!(kind("storage.s3.secret_access_key"), Some(Kind::Text));
         assert_eq!(kind("storage.s4"), None);

@@ -8,6 +8,7 @@
 //! [`check`] looks at what sections demand of each other, [`reference`] writes the documentation.
 
 pub mod access;
+pub mod acme;
 pub mod audit;
 pub mod auth;
 pub mod check;
@@ -25,6 +26,7 @@ pub mod reference;
 pub mod secret;
 pub mod server;
 pub mod storage;
+pub mod telemetry;
 pub mod timeouts;
 pub mod tls;
 pub mod types;
@@ -74,6 +76,8 @@ pub struct Config {
     pub log: log::Log,
     /// Who may read `/metrics`. With neither key set it is not served.
     pub metrics: metrics::Metrics,
+    /// Where traces go.
+    pub telemetry: telemetry::Telemetry,
 }
 
 impl Config {

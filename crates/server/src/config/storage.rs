@@ -17,6 +17,8 @@ pub enum Backend {
     Fs,
     /// A bucket of an S3 service.
     S3,
+    /// A container of Azure Blob Storage.
+    Azure,
 }
 
 /// Where blobs lie.
@@ -29,6 +31,8 @@ pub struct Storage {
     pub fs: Fs,
     /// A bucket of an S3 service.
     pub s3: S3,
+    /// A container of Azure Blob Storage.
+    pub azure: Azure,
 }
 
 /// Files below a directory.
@@ -97,5 +101,66 @@ impl Default for S3 {
             part_buffers: Size::from_mib(256),
             stall_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+/// A container of Azure Blob Storage.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Azure {
+    /// Name of the storage account; needed.
+    pub account: String,
+    /// Name of the container; needed.
+    pub container: String,
+    /// Folder inside the container, without slashes at its ends. Empty: the container itself.
+    pub prefix: String,
+    /// Key of the account. Unset: the machine's own identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<Secret>,
+    /// Address of the service, with the account where it is part of the path. Unset: Azure's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Whether an `http://` endpoint is accepted.
+    pub allow_http: bool,
+    /// PEM file of certificate authorities to trust for the endpoint beside the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether pulls are redirected to presigned addresses of the service instead of passing through Bonded.
+    pub redirect: bool,
+    /// How long such an address is valid.
+    pub redirect_lifetime: Duration,
+    /// Memory that all uploads together may hold in unfinished blocks.
+    pub part_buffers: Size,
+    /// Time that one request to the service may make no progress.
+    pub stall_timeout: Duration,
+}
+
+impl Default for Azure {
+    fn default() -> Self {
+        Self {
+            account: String::new(),
+            container: String::new(),
+            prefix: String::new(),
+            access_key: None,
+            endpoint: None,
+            allow_http: false,
+            ca_file: None,
+            redirect: false,
+            redirect_lifetime: Duration::from_secs(20 * 60),
+            part_buffers: Size::from_mib(256),
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Storage {
+    /// How long a presigned address is valid, if pulls are redirected to one.
+    pub fn redirect(&self) -> Option<Duration> {
+        let (redirect, lifetime) = match self.backend {
+            Backend::Fs => return None,
+            Backend::S3 => (self.s3.redirect, self.s3.redirect_lifetime),
+            Backend::Azure => (self.azure.redirect, self.azure.redirect_lifetime),
+        };
+        redirect.then_some(lifetime)
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::acme::Acme;
 use super::types::{Duration, Listen};
 
 /// Where the certificate comes from.
@@ -18,10 +19,12 @@ pub enum Mode {
     Files,
     /// Made by Bonded at the first start and kept in `server.data_dir`, for trials.
     SelfSigned,
+    /// From the authority of `tls.acme`, shared by all replicas and renewed by itself.
+    Acme,
 }
 
 /// Encryption of the registry's listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// Where the certificate comes from.
@@ -42,8 +45,10 @@ pub struct Tls {
     pub client_cert_required: bool,
     /// Names and addresses in the self-signed certificate, beside `localhost` and the host of `server.external_url`.
     pub self_signed_names: Vec<String>,
-    /// How often the files are looked at for a change.
+    /// How often the files, or what another replica was issued, are looked at for a change.
     pub reload_interval: Duration,
+    /// A certificate authority that speaks ACME, public or private.
+    pub acme: Acme,
 }
 
 impl Default for Tls {
@@ -57,6 +62,7 @@ impl Default for Tls {
             client_cert_required: false,
             self_signed_names: Vec::new(),
             reload_interval: Duration::from_secs(10),
+            acme: Acme::default(),
         }
     }
 }

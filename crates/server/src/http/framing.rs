@@ -13,6 +13,8 @@ use memchr::{memchr, memmem};
 pub enum Refusal {
     /// Malformed or ambiguous framing: 400.
     BadRequest(&'static str),
+    /// Not HTTP/1: 400, or no answer where other protocols are spoken too and nobody knows which one this is.
+    OtherProtocol,
     /// A head larger than allowed: 431.
     HeadTooLarge,
 }
@@ -61,13 +63,26 @@ pub struct Framing {
     partial: Vec<u8>,
     overhead: u32,
     empty_lines: u8,
+    understood: bool,
     max_head: usize,
 }
 
 impl Framing {
     /// A watcher at the start of a connection; heads may have `max_head` bytes.
     pub const fn new(max_head: usize) -> Self {
-        Self { state: State::Head, partial: Vec::new(), overhead: 0, empty_lines: 0, max_head }
+        Self {
+            state: State::Head,
+            partial: Vec::new(),
+            overhead: 0,
+            empty_lines: 0,
+            understood: false,
+            max_head,
+        }
+    }
+
+    /// Whether a head was ever taken: the client speaks one of our protocols.
+    pub const fn understood(&self) -> bool {
+        self.understood
     }
 
     /// Whether a head has begun and not ended.
@@ -159,6 +174,7 @@ impl Framing {
         self.overhead = 0;
         self.empty_lines = 0;
         self.state = read_head(head)?;
+        self.understood = true;
         Ok(())
     }
 
@@ -232,7 +248,7 @@ fn read_head(head: &[u8]) -> Result<State, Refusal> {
     let http11 = match request_line {
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'] => true,
         [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'] => false,
-        _ => return Err(Refusal::BadRequest("not a request of HTTP/1.1")),
+        _ => return Err(Refusal::OtherProtocol),
     };
     if request_line.starts_with(b"CONNECT ") {
         return Err(Refusal::BadRequest("this is no proxy"));
@@ -360,7 +376,9 @@ mod tests {
     #[test]
     fn what_two_parsers_may_read_differently_is_refused() {
         for request in SMUGGLED {
-            assert!(matches!(feed(request.as_bytes()), Err(Refusal::BadRequest(_))), "taken: {request:?}");
+            let refused =
+                matches!(feed(request.as_bytes()), Err(Refusal::BadRequest(_) | Refusal::OtherProtocol));
+            assert!(refused, "taken: {request:?}");
         }
     }
 
@@ -384,7 +402,7 @@ mod tests {
             let (first, second) = request.split_at(cut);
             let mut framing = Framing::new(1024);
             let refused = framing.feed(first).and_then(|()| framing.feed(second));
-            assert!(matches!(refused, Err(Refusal::BadRequest(_))), "cut at {cut}");
+            assert_eq!(refused, Err(Refusal::OtherProtocol), "cut at {cut}");
         }
     }
 

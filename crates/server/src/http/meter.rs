@@ -5,10 +5,15 @@
 //! client at least half of the time, the client must have moved a floor of bytes per second *of that waiting*. Time
 //! in which the server itself is slow (a disk, another service) counts for nobody.
 //!
+//! Under HTTP/2 requests share a connection, and each is measured by itself: one that its client neglects must not end
+//! another that moves, or that the server still works on. So the connection is cut only when every request on it is
+//! slow. Until then a neglected one holds no more than its place among the streams and its send buffer.
+//!
 //! The counters are shared by the transport, the bodies (which may live in other tasks) and the connection's own
 //! task, which alone judges. All times are milliseconds since the connection began, plus one: 0 means "not".
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -65,6 +70,24 @@ impl Flow {
     }
 }
 
+/// The counters of one request on an HTTP/2 connection.
+#[derive(Debug, Default)]
+pub struct Stream {
+    inward: Flow,
+    outward: Flow,
+    /// What the flows had moved and waited when they were last looked at; only the judge uses it.
+    looked: Mutex<Option<[Window; 2]>>,
+}
+
+impl Stream {
+    const fn flow(&self, direction: Direction) -> &Flow {
+        match direction {
+            Direction::In => &self.inward,
+            Direction::Out => &self.outward,
+        }
+    }
+}
+
 /// The counters of one connection.
 #[derive(Debug)]
 pub struct Meter {
@@ -74,6 +97,9 @@ pub struct Meter {
     head_since: AtomicU64,
     inward: Flow,
     outward: Flow,
+    streams: Mutex<Vec<Arc<Stream>>>,
+    /// There ever was a stream: the connection speaks HTTP/2.
+    streamed: AtomicBool,
 }
 
 /// The directions, seen from the server.
@@ -95,7 +121,26 @@ impl Meter {
             head_since: AtomicU64::new(1),
             inward: Flow::default(),
             outward: Flow::default(),
+            streams: Mutex::default(),
+            streamed: AtomicBool::new(false),
         }
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Vec<Arc<Stream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request of an HTTP/2 connection begins.
+    pub fn open_stream(&self) -> Arc<Stream> {
+        let stream = Arc::<Stream>::default();
+        self.streams().push(Arc::clone(&stream));
+        self.streamed.store(true, Relaxed);
+        stream
+    }
+
+    /// It ended.
+    pub fn close_stream(&self, stream: &Arc<Stream>) {
+        self.streams().retain(|open| !Arc::ptr_eq(open, stream));
     }
 
     fn now(&self) -> u64 {
@@ -162,22 +207,49 @@ impl Default for Meter {
 /// One waiter for the client: at most one wait at a time, ended at the latest when it is dropped.
 #[derive(Debug)]
 pub struct Waiter {
-    meter: std::sync::Arc<Meter>,
+    meter: Arc<Meter>,
+    stream: Option<Arc<Stream>>,
     direction: Direction,
     waiting: bool,
 }
 
 impl Waiter {
     /// A waiter that does not wait yet.
-    pub const fn new(meter: std::sync::Arc<Meter>, direction: Direction) -> Self {
-        Self { meter, direction, waiting: false }
+    pub const fn new(meter: Arc<Meter>, direction: Direction) -> Self {
+        Self { meter, stream: None, direction, waiting: false }
+    }
+
+    /// One whose waits count for this stream, if there is one, instead of the whole connection.
+    #[must_use]
+    pub fn of(mut self, stream: Option<Arc<Stream>>) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    fn flow(&self) -> &Flow {
+        match &self.stream {
+            Some(stream) => stream.flow(self.direction),
+            None => self.meter.flow(self.direction),
+        }
+    }
+
+    /// Bytes of the awaited kind moved.
+    pub fn moved(&self, bytes: usize) {
+        self.flow().add(bytes);
+    }
+
+    /// Bytes were handed over; the transport counts them again for the connection.
+    pub fn handed(&self, bytes: usize) {
+        if self.stream.is_some() {
+            self.moved(bytes);
+        }
     }
 
     /// Waits, or goes on waiting.
     pub fn wait(&mut self) {
         if !self.waiting {
             self.waiting = true;
-            self.meter.flow(self.direction).begin(self.meter.now());
+            self.flow().begin(self.meter.now());
         }
     }
 
@@ -185,7 +257,7 @@ impl Waiter {
     pub fn go_on(&mut self) {
         if self.waiting {
             self.waiting = false;
-            self.meter.flow(self.direction).end(self.meter.now());
+            self.flow().end(self.meter.now());
         }
     }
 
@@ -202,11 +274,26 @@ impl Drop for Waiter {
 }
 
 /// A window over which progress is measured.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Window {
     began: u64,
     bytes: u64,
     waited: u64,
+}
+
+impl Window {
+    /// One that begins now.
+    fn at(flow: &Flow, now: u64) -> Self {
+        Self { began: now, bytes: flow.bytes.load(Relaxed), waited: flow.waited(now) }
+    }
+
+    /// Whether from then to `end` the client was waited for at least half of the time and moved less than the floor.
+    const fn is_slow(&self, end: &Self, floor: u64) -> bool {
+        let waited = end.waited.saturating_sub(self.waited);
+        let moved = end.bytes.saturating_sub(self.bytes);
+        waited.saturating_mul(2) >= end.began.saturating_sub(self.began)
+            && moved.saturating_mul(1000) < floor.saturating_mul(waited)
+    }
 }
 
 /// Judges a connection by its meter; lives in the connection's task.
@@ -218,6 +305,8 @@ pub struct Judge {
     floor: u64,
     inward: Option<Window>,
     outward: Option<Window>,
+    /// When the streams were last looked at.
+    looked: u64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -234,6 +323,7 @@ impl Judge {
             floor: limits.progress_floor_bytes,
             inward: None,
             outward: None,
+            looked: 0,
         }
     }
 
@@ -252,6 +342,9 @@ impl Judge {
             if let Some(open) = window {
                 next = next.min(open.began + self.window);
             }
+        }
+        if self.floor > 0 && meter.streamed.load(Relaxed) && meter.busy() {
+            next = next.min(self.looked + self.window);
         }
         let head = meter.head_since.load(Relaxed);
         if head > 0 {
@@ -276,15 +369,12 @@ impl Judge {
             let Some(open) = window.take_if(|open| now.saturating_sub(open.began) >= length) else {
                 return false;
             };
-            let total = Window { began: now, bytes: flow.bytes.load(Relaxed), waited: flow.waited(now) };
-            let waited = total.waited.saturating_sub(open.waited);
-            let moved = total.bytes.saturating_sub(open.bytes);
+            let end = Window::at(flow, now);
             // A new window begins at once if somebody still waits, else when somebody waits again.
             if flow.waiting_since().is_some() {
-                *window = Some(total);
+                *window = Some(end);
             }
-            waited.saturating_mul(2) >= now.saturating_sub(open.began)
-                && moved.saturating_mul(1000) < floor.saturating_mul(waited)
+            open.is_slow(&end, floor)
         };
         if slow(&mut self.inward, Direction::In) {
             return Some(Cut::SlowSender);
@@ -292,7 +382,31 @@ impl Judge {
         if slow(&mut self.outward, Direction::Out) {
             return Some(Cut::SlowReader);
         }
+        if floor > 0
+            && now >= self.looked + length
+            && let Some(cut) = self.judge_streams(meter, now)
+        {
+            return Some(cut);
+        }
         let resting = head == 0 && !meter.busy() && meter.outward.waiting_since().is_none();
         (resting && now >= meter.resting_since.load(Relaxed) + self.idle).then_some(Cut::Idle)
+    }
+
+    /// Looks at every stream since the last time; they must all be slow for the connection to be.
+    fn judge_streams(&mut self, meter: &Meter, now: u64) -> Option<Cut> {
+        self.looked = now;
+        let mut slowest = None;
+        let mut spared = false;
+        for stream in meter.streams().iter() {
+            let ends = [Window::at(&stream.inward, now), Window::at(&stream.outward, now)];
+            let began = stream.looked.lock().unwrap_or_else(PoisonError::into_inner).replace(ends);
+            // Of a stream that is looked at for the first time nothing is known yet.
+            match began.map(|began| [0, 1].map(|at: usize| began[at].is_slow(&ends[at], self.floor))) {
+                Some([true, _]) => slowest = Some(Cut::SlowSender),
+                Some([_, true]) => slowest = slowest.or(Some(Cut::SlowReader)),
+                _ => spared = true,
+            }
+        }
+        slowest.filter(|_| !spared)
     }
 }

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,7 @@ use super::origin::TrustedProxies;
 use super::request_id::RequestIds;
 use super::sendfile::FileRanges;
 use super::service::{App, Edge, Observer, Shared};
+use super::tls::{ACME_ALPN, Challenges};
 use super::transport::{Stream, Transport};
 
 /// Pause after a failed accept: a process out of descriptors must not spin.
@@ -35,8 +38,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Handshake>,
     http2: bool,
+}
+
+/// How a listener agrees on encryption.
+#[derive(Debug, Clone)]
+struct Handshake {
+    config: Arc<ServerConfig>,
+    challenges: Option<Arc<dyn Challenges>>,
+}
+
+impl Handshake {
+    /// Shakes hands with a client; `None` if it was an authority that wanted only that.
+    async fn accept(self, socket: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let Some(challenges) = self.challenges else {
+            return TlsAcceptor::from(self.config).accept(socket).await.map(Some);
+        };
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let (name, asked) = {
+            let hello = hello.client_hello();
+            let asked = hello.alpn().is_some_and(|mut offered| offered.any(|it| it == ACME_ALPN));
+            (hello.server_name().map(str::to_owned), asked)
+        };
+        if !asked {
+            return hello.into_stream(self.config).await.map(Some);
+        }
+        if let Some(config) = challenges.handshake(name.as_deref().unwrap_or_default()).await {
+            hello.into_stream(config).await?.shutdown().await?;
+        }
+        Ok(None)
+    }
 }
 
 impl Listener {
@@ -48,7 +80,14 @@ impl Listener {
     /// Speaks TLS; its protocols are those of the configuration's ALPN list.
     #[must_use]
     pub fn with_tls(mut self, config: Arc<ServerConfig>) -> Self {
-        self.tls = Some(config);
+        self.tls = Some(Handshake { config, challenges: None });
+        self
+    }
+
+    /// Answers authorities that ask by a handshake, where TLS is spoken.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Arc<dyn Challenges>) -> Self {
+        self.tls = self.tls.map(|tls| Handshake { challenges: Some(challenges), ..tls });
         self
     }
 
@@ -122,8 +161,7 @@ impl Server {
                 let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { return };
                 match listener.socket.accept().await {
                     Ok((socket, peer)) => {
-                        let (server, app, tls) =
-                            (Arc::clone(&self), app.clone(), listener.tls.clone().map(TlsAcceptor::from));
+                        let (server, app, tls) = (Arc::clone(&self), app.clone(), listener.tls.clone());
                         let http2 = listener.http2;
                         self.tasks.spawn(async move {
                             server.connection(socket, peer, tls, http2, app).await;
@@ -160,7 +198,7 @@ impl Server {
         &self,
         socket: TcpStream,
         peer: SocketAddr,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Handshake>,
         http2: bool,
         app: S,
     ) {
@@ -180,7 +218,7 @@ impl Server {
         &self,
         socket: TcpStream,
         peer: SocketAddr,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Handshake>,
         http2: bool,
         app: S,
     ) -> Option<super::meter::Cut> {
@@ -188,9 +226,10 @@ impl Server {
         let local = socket.set_nodelay(true).and_then(|()| socket.local_addr()).ok()?;
         let (stream, tls, protocol) = match tls {
             None => (Stream::Plain(socket), None, if http2 { Protocol::Either } else { Protocol::Http1 }),
-            Some(acceptor) => {
-                let stream = match timeout(self.limits.tls_handshake, acceptor.accept(socket)).await {
-                    Ok(Ok(stream)) => stream,
+            Some(handshake) => {
+                let stream = match timeout(self.limits.tls_handshake, handshake.accept(socket)).await {
+                    Ok(Ok(Some(stream))) => stream,
+                    Ok(Ok(None)) => return None,
                     Ok(Err(error)) => {
                         tracing::debug!(%error, %peer, "TLS handshake failed");
                         return None;
@@ -217,7 +256,8 @@ impl Server {
             meter: Arc::clone(&meter),
             files: files.clone(),
         };
-        let transport = Transport::new(stream, files, Arc::clone(&meter), self.limits.header_bytes);
+        let transport = Transport::new(stream, files, Arc::clone(&meter), self.limits.header_bytes)
+            .with_protocol(protocol);
         let judge = Judge::new(&self.limits);
         self.protocols.drive(protocol, transport, meter, service, judge, &self.shutdown.closing).await
     }

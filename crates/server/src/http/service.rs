@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tracing::Span;
 
 use super::context::{ConnectionInfo, RequestContext};
-use super::meter::{Cut, Direction, Meter, Waiter};
+use super::meter::{Cut, Direction, Meter, Stream, Waiter};
 use super::origin::TrustedProxies;
 use super::request_id::{RequestId, RequestIds, X_REQUEST_ID};
 use super::sendfile::FileRanges;
@@ -49,6 +50,8 @@ pub struct Outcome<'a> {
     pub duration: Duration,
     /// Whether the answer was handed over whole.
     pub complete: bool,
+    /// Its span, as the observer made it.
+    pub span: &'a Span,
 }
 
 /// Is told of every request.
@@ -61,6 +64,11 @@ pub trait Observer: Send + Sync + 'static {
     }
     /// A request began.
     fn began(&self);
+    /// The span in which it is answered.
+    fn span(&self, method: &Method, uri: &Uri, headers: &HeaderMap, id: &RequestId) -> Span {
+        let _ = (method, uri, headers, id);
+        Span::none()
+    }
     /// A request ended. Called once for each that began; must not block.
     fn ended(&self, outcome: &Outcome<'_>);
 }
@@ -117,6 +125,7 @@ impl<S> App for S where
 struct Record {
     shared: Arc<Shared>,
     meter: Arc<Meter>,
+    stream: Option<Arc<Stream>>,
     context: RequestContext,
     method: Method,
     uri: Uri,
@@ -125,6 +134,7 @@ struct Record {
     status: Option<StatusCode>,
     sent_bytes: u64,
     complete: bool,
+    span: Span,
 }
 
 impl Drop for Record {
@@ -140,7 +150,11 @@ impl Drop for Record {
             sent_bytes: self.sent_bytes,
             duration: self.began.elapsed(),
             complete: self.complete,
+            span: &self.span,
         });
+        if let Some(stream) = &self.stream {
+            self.meter.close_stream(stream);
+        }
         self.meter.end_request();
     }
 }
@@ -160,9 +174,12 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Edge<S> {
             client: self.shared.proxies.client(&self.connection, &parts.headers),
             files: self.files.clone(),
         };
+        let span = self.shared.observer.span(&parts.method, &parts.uri, &parts.headers, &context.id);
+        let stream = (parts.version == Version::HTTP_2).then(|| self.meter.open_stream());
         let record = Record {
             shared: Arc::clone(&self.shared),
             meter: Arc::clone(&self.meter),
+            stream: stream.clone(),
             context: context.clone(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),
@@ -171,6 +188,7 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Edge<S> {
             status: None,
             sent_bytes: 0,
             complete: false,
+            span,
         };
         // RFC 9112 §3.2.2: an absolute-form target is taken, but not one that names another host than the header.
         let host = parts.headers.get(header::HOST);
@@ -189,7 +207,7 @@ impl<S: App> hyper::service::Service<Request<Incoming>> for Edge<S> {
         } else {
             Body::new(RequestBody {
                 inner: incoming,
-                waiter: Waiter::new(Arc::clone(&self.meter), Direction::In),
+                waiter: Waiter::new(Arc::clone(&self.meter), Direction::In).of(stream),
             })
         };
         let future = self.inner.clone().call(Request::from_parts(parts, body));
@@ -222,6 +240,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let _in_span = this.record.as_ref().map(|record| record.span.clone().entered());
         let answer = match this.inner.project() {
             InnerProjection::Refused => plain(StatusCode::BAD_REQUEST, "the target names another host\n"),
             // The application's state is behind locks that poison or rows that roll back: a panic ends one request.
@@ -270,7 +289,11 @@ fn finish(answer: Response<Body>, mut record: Record) -> Response<ResponseBody<B
     let without_body = record.method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     record.complete = without_body || body.is_end_stream();
-    let reading = Waiter::new(Arc::clone(&record.meter), Direction::Out);
+    let mut reading = Waiter::new(Arc::clone(&record.meter), Direction::Out).of(record.stream.clone());
+    if record.stream.is_some() && !record.complete {
+        // Over HTTP/2 a body is not even asked for before the client grants the connection a window.
+        reading.wait();
+    }
     Response::from_parts(parts, ResponseBody { inner: body, reading, record })
 }
 
@@ -294,10 +317,14 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
         this.reading.go_on();
+        let in_span = this.record.span.enter();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        drop(in_span);
         match &frame {
             Some(Ok(frame)) => {
-                this.record.sent_bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                this.record.sent_bytes += bytes as u64;
+                this.reading.handed(bytes);
                 this.record.complete = this.inner.is_end_stream();
                 if !this.record.complete {
                     this.reading.wait();
@@ -339,7 +366,7 @@ impl HttpBody for RequestBody {
                 self.waiter.go_on();
                 if let Some(Ok(frame)) = frame {
                     let bytes = frame.data_ref().map_or(0, Bytes::len);
-                    self.waiter.meter().moved(Direction::In, bytes);
+                    self.waiter.moved(bytes);
                 }
             }
         }

@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::acme::Issued;
 use crate::config::tls::Mode;
 use crate::config::{Config, ExternalUrl};
 
@@ -158,27 +160,53 @@ fn read_pair(cert_file: &Path, key_file: &Path) -> Result<CertifiedKey, TlsError
     CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider()).map_err(pair_error)
 }
 
+/// The protocol by which an ACME authority asks (RFC 8737).
+pub const ACME_ALPN: &[u8] = b"acme-tls/1";
+
+/// Answers authorities that ask by a handshake.
+pub trait Challenges: std::fmt::Debug + Send + Sync {
+    /// How to answer for this name, if it is being proved.
+    fn handshake<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Option<Arc<ServerConfig>>>;
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// From files, to be followed.
+    Files(Arc<Certificate>),
+    /// From an authority; somebody has to put it there.
+    Acme(Arc<Issued>),
+}
+
 /// TLS of a listener.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// rustls' form.
     pub server: Arc<ServerConfig>,
-    /// The certificate, to be followed.
-    pub certificate: Arc<Certificate>,
+    /// The certificate.
+    pub source: Source,
 }
 
 impl Tls {
     /// The TLS that the configuration asks for, if any.
     pub fn from_config(config: &Config) -> Result<Option<Self>, TlsError> {
         let tls = &config.tls;
-        let (cert_file, key_file) = match tls.mode {
+        let source = match tls.mode {
             Mode::Off => return Ok(None),
-            Mode::Files => {
-                (tls.cert_file.clone().unwrap_or_default(), tls.key_file.clone().unwrap_or_default())
+            Mode::Files => Source::Files(Certificate::load(
+                tls.cert_file.clone().unwrap_or_default(),
+                tls.key_file.clone().unwrap_or_default(),
+            )?),
+            Mode::SelfSigned => {
+                let (cert_file, key_file) = self_signed(config)?;
+                Source::Files(Certificate::load(cert_file, key_file)?)
             }
-            Mode::SelfSigned => self_signed(config)?,
+            Mode::Acme => Source::Acme(Arc::default()),
         };
-        let certificate = Certificate::load(cert_file, key_file)?;
+        let resolver: Arc<dyn ResolvesServerCert> = match &source {
+            Source::Files(certificate) => Arc::<Certificate>::clone(certificate),
+            Source::Acme(issued) => Arc::<Issued>::clone(issued),
+        };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
@@ -196,11 +224,11 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(error.to_string()))?)
             }
         };
-        let mut server = builder.with_cert_resolver(Arc::<Certificate>::clone(&certificate));
+        let mut server = builder.with_cert_resolver(resolver);
         server.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         let http2 = config.server.http2.then(|| b"h2".to_vec());
         server.alpn_protocols = http2.into_iter().chain([b"http/1.1".to_vec()]).collect();
-        Ok(Some(Self { server: Arc::new(server), certificate }))
+        Ok(Some(Self { server: Arc::new(server), source }))
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
+use super::connection::Protocol;
 use super::framing::{Framing, Refusal};
 use super::meter::{Direction, Meter, Waiter};
 use super::sendfile::FileRanges;
@@ -72,6 +73,7 @@ pub struct Transport {
     writing: Waiter,
     state: State,
     linger: Option<Linger>,
+    protocol: Protocol,
 }
 
 impl Transport {
@@ -85,7 +87,15 @@ impl Transport {
     ) -> Self {
         let writing = Waiter::new(meter, Direction::Out);
         let framing = Framing::new(max_head);
-        Self { stream, files, streak_bytes: 0, framing, writing, state: State::Open, linger: None }
+        let (state, protocol) = (State::Open, Protocol::Http1);
+        Self { stream, files, streak_bytes: 0, framing, writing, state, linger: None, protocol }
+    }
+
+    /// What the client may speak, if not only HTTP/1.1.
+    #[must_use]
+    pub const fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
     }
 
     fn note_read(&mut self, bytes: &[u8]) -> bool {
@@ -93,13 +103,25 @@ impl Transport {
         self.writing.meter().head_open(self.framing.in_head());
         let Err(refusal) = watched else { return true };
         tracing::debug!(?refusal, "connection refused");
-        self.state = if self.writing.meter().busy() {
-            // An answer is under way on this connection: writing ours into it would be the confusion itself.
+        let unknown = refusal == Refusal::OtherProtocol && self.protocol != Protocol::Http1;
+        self.state = if unknown || self.writing.meter().busy() {
+            // An answer is under way on this connection: writing ours into it would be the confusion itself. To who
+            // does not speak HTTP/1 it would be noise (RFC 9113 §3.4: an invalid preface ends the connection).
             State::Refused
         } else {
             State::Refusing(answer(refusal), 0)
         };
         false
+    }
+
+    /// Whether what is to be written answers something that is neither HTTP/1 nor HTTP/2: hyper takes it for the former
+    /// as soon as it is not the latter, and says 400 before the watcher has seen a whole head.
+    fn answers_noise(&mut self) -> bool {
+        let noise = self.protocol == Protocol::Either && !self.framing.understood();
+        if noise {
+            self.state = State::Refused;
+        }
+        noise
     }
 
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,7 +170,7 @@ impl Transport {
 /// A whole HTTP/1.1 answer to what could not be read as a request.
 const fn answer(refusal: Refusal) -> &'static [u8] {
     match refusal {
-        Refusal::BadRequest(_) => {
+        Refusal::BadRequest(_) | Refusal::OtherProtocol => {
             b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 18\r\ncontent-type: text/plain\r\n\r\nmalformed request\n"
         }
         Refusal::HeadTooLarge => {
@@ -176,6 +198,9 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.answers_noise() {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let written = each!(&mut this.stream, poll_write(cx, buf));
         this.note_write(written)
     }
@@ -186,6 +211,9 @@ impl AsyncWrite for Transport {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.answers_noise() {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
         let written = match this.poll_files(cx, bufs) {
             Some(written) => written,
             None => each!(&mut this.stream, poll_write_vectored(cx, bufs)),

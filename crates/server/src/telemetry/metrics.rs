@@ -198,6 +198,7 @@ mod tests {
             sent_bytes: 10,
             duration: Duration::from_millis(3),
             complete: true,
+            span: &tracing::Span::none(),
         };
         metrics.request_ended(Route::of(uri.path()), &outcome);
     }

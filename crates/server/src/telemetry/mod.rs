@@ -1,4 +1,4 @@
-//! What operators see: logs, metrics, health.
+//! What operators see: logs, metrics, traces, health.
 
 pub mod health;
 pub mod log;
@@ -7,6 +7,7 @@ pub mod observer;
 pub mod ops;
 pub mod process;
 pub mod route;
+pub mod trace;
 
 pub use health::{Health, ReadyCheck};
 pub use metrics::Metrics;

@@ -7,6 +7,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::log::dropped_lines;
+use super::trace::failed_exports;
+
 /// Reads the figures.
 #[derive(Debug)]
 pub struct Process;
@@ -55,6 +58,21 @@ impl Collector for Process {
             None,
             start.metric_type(),
         )?)?;
+        for (name, help, value) in [
+            (
+                "bonded_log_dropped_lines",
+                "Lines of the log that standard error was too slow for",
+                dropped_lines(),
+            ),
+            (
+                "bonded_traces_failed_exports",
+                "Exports of traces that the collector did not take",
+                failed_exports(),
+            ),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
         for (name, help, value) in [
             ("process_resident_memory_bytes", "Resident memory", now.resident_bytes),
             ("process_virtual_memory_bytes", "Virtual memory", now.virtual_bytes),

@@ -16,7 +16,6 @@ use registry::{Delete, Pull};
 use super::reply::Reply;
 use super::{Call, Failure, headers};
 use crate::body::ExactBody;
-use crate::config::storage::Backend;
 use crate::http::sendfile::WORTH_BYTES;
 
 /// Blobs never change; only who may read them does, so shared caches must ask.
@@ -38,16 +37,14 @@ pub(super) async fn pull(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> R
         let size = registry.stat_blob(&grant, digest).await?;
         return Ok(reply(StatusCode::OK).with(CONTENT_TYPE, OCTETS).body(Body::empty(), size).done());
     }
-    let storage = &call.app.config.storage;
-    if storage.backend == Backend::S3 && storage.s3.redirect {
-        let lifetime = storage.s3.redirect_lifetime.std();
-        if let Some(url) = registry.presign_blob(&grant, digest, lifetime).await? {
-            let reply = Reply::empty(StatusCode::TEMPORARY_REDIRECT).located(&url);
-            return Ok(reply
-                .with(headers::CONTENT_DIGEST, digest.to_string())
-                .with(CACHE_CONTROL, "no-store")
-                .done());
-        }
+    if let Some(lifetime) = call.app.config.storage.redirect()
+        && let Some(url) = registry.presign_blob(&grant, digest, lifetime.std()).await?
+    {
+        let reply = Reply::empty(StatusCode::TEMPORARY_REDIRECT).located(&url);
+        return Ok(reply
+            .with(headers::CONTENT_DIGEST, digest.to_string())
+            .with(CACHE_CONTROL, "no-store")
+            .done());
     }
     let blob = registry.pull_blob(&grant, digest).await?;
     if text(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|item| item.trim() == etag)) {

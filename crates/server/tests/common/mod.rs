@@ -1,6 +1,7 @@
 //! A server with small limits and a client that speaks raw bytes.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,6 +113,16 @@ impl TestServer {
         socket.write_all(bytes).await.expect("write");
         read_to_end(&mut socket).await
     }
+}
+
+/// A program of others, if it is installed: in the tests' cache of built ones or on the path.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("TOOLS_DIR")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/bonded-tools")));
+    let mut places: Vec<PathBuf> = cache.map(|cache| cache.join("bin")).into_iter().collect();
+    places.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+    places.into_iter().map(|place| place.join(name)).find(|path| path.is_file())
 }
 
 /// What comes until the server closes, or breaks, the connection.

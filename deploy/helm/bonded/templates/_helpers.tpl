@@ -36,7 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range $key, $value := .table }}
 {{- if not (kindIs "map" $value) }}
 {{- $text := toJson $value }}
-{{- if kindIs "float64" $value }}{{ $text = int64 $value | toString }}{{ end }}
+{{- if and (kindIs "float64" $value) (eq (float64 (int64 $value)) $value) }}{{ $text = int64 $value | toString }}{{ end }}
 {{ $key }} = {{ $text }}
 {{- end }}
 {{- end }}
