@@ -6,6 +6,10 @@ use std::str::FromStr;
 /// A version of CycloneDX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CycloneDxVersion {
+    /// 1.0, read only, XML only.
+    V1_0,
+    /// 1.1, read only, XML only.
+    V1_1,
     /// 1.2, read only.
     V1_2,
     /// 1.3, read only.
@@ -22,11 +26,14 @@ pub enum CycloneDxVersion {
 
 impl CycloneDxVersion {
     /// Every version, oldest first.
-    pub const ALL: [Self; 6] = [Self::V1_2, Self::V1_3, Self::V1_4, Self::V1_5, Self::V1_6, Self::V1_7];
+    pub const ALL: [Self; 8] =
+        [Self::V1_0, Self::V1_1, Self::V1_2, Self::V1_3, Self::V1_4, Self::V1_5, Self::V1_6, Self::V1_7];
 
     /// `1.6`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::V1_0 => "1.0",
+            Self::V1_1 => "1.1",
             Self::V1_2 => "1.2",
             Self::V1_3 => "1.3",
             Self::V1_4 => "1.4",
@@ -67,10 +74,10 @@ impl Format {
 
     /// Every form that can be written.
     pub fn all() -> Vec<Self> {
-        let versions = &CycloneDxVersion::ALL[2..];
+        let versions = || CycloneDxVersion::ALL.into_iter().filter(|v| *v >= CycloneDxVersion::V1_4);
         let mut all = vec![Self::Spdx23Json, Self::Spdx301Json];
-        all.extend(versions.iter().map(|version| Self::CycloneDxJson(*version)));
-        all.extend(versions.iter().map(|version| Self::CycloneDxXml(*version)));
+        all.extend(versions().map(Self::CycloneDxJson));
+        all.extend(versions().map(Self::CycloneDxXml));
         all
     }
 }

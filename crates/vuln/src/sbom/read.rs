@@ -162,6 +162,7 @@ fn json(bytes: &[u8], limits: &Limits) -> Result<Parts, ReadError> {
     if text("bomFormat").is_some() || (text("specVersion").is_some() && value.get("components").is_some()) {
         let stated = text("specVersion").unwrap_or_default();
         let version = CycloneDxVersion::parse(stated)
+            .filter(|version| *version >= CycloneDxVersion::V1_2)
             .ok_or_else(|| ReadError::Version { form: "CycloneDX", version: stated.to_owned() })?;
         let document = cyclonedx::read_value(&value, max, &mut notes);
         let violations = cyclonedx::check(&value, version);

@@ -241,6 +241,42 @@ fn any_package() -> impl Strategy<Value = Package> {
         )
 }
 
+/// What 1.0 and 1.1 allow, and what only later versions do.
+#[test]
+fn the_first_versions_of_cyclonedx_are_read_by_their_own_rules() {
+    let accepted = |version: &str, root: &str, component: &str, members: &str| {
+        let text = format!(
+            r#"<bom xmlns="http://cyclonedx.org/schema/bom/{version}" version="1">{root}<components><component {component}>
+            <name>left-pad</name><version>1.3.0</version>{members}</component></components></bom>"#
+        );
+        match read(text.as_bytes(), Strictness::Strict, &Limits::default()) {
+            Ok(reading) => {
+                assert_eq!(reading.document.inventory.packages.len(), 1);
+                assert_eq!(reading.document.inventory.packages[0].version, "1.3.0");
+                true
+            }
+            Err(ReadError::Invalid { .. }) => false,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let modified = "<purl>pkg:npm/left-pad@1.3.0</purl><modified>false</modified>";
+    assert!(accepted("1.0", "", r#"type="library""#, modified));
+    assert!(!accepted("1.0", "", r#"type="library""#, ""), "1.0 wants `modified`");
+    assert!(accepted("1.1", "", r#"type="library" bom-ref="a""#, ""));
+    for kind in ["container", "firmware"] {
+        assert!(!accepted("1.1", "", &format!(r#"type="{kind}""#), modified), "{kind} came with 1.2");
+        assert!(accepted("1.2", "", &format!(r#"type="{kind}""#), modified));
+    }
+    assert!(accepted("1.1", "", r#"type="file""#, modified));
+    assert!(!accepted("1.0", "", r#"type="file""#, modified), "file came with 1.1");
+    assert!(!accepted("1.1", "<metadata/>", r#"type="library""#, modified), "metadata came with 1.2");
+    let empty = r#"<bom xmlns="http://cyclonedx.org/schema/bom/1.1" version="1"/>"#;
+    assert!(read(empty.as_bytes(), Strictness::Strict, &Limits::default()).is_err());
+    let json = r#"{"bomFormat":"CycloneDX","specVersion":"1.1","components":[]}"#;
+    let refused = read(json.as_bytes(), Strictness::Strict, &Limits::default());
+    assert!(matches!(refused, Err(ReadError::Version { .. })), "there is no JSON form of 1.1");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -1,8 +1,9 @@
-//! CycloneDX (ECMA-424): written as 1.4 to 1.7 in JSON and XML, read as 1.2 to 1.7.
+//! CycloneDX (ECMA-424): written as 1.4 to 1.7 in JSON and XML, read as 1.0 to 1.7 (1.0 and 1.1: XML).
 //!
 //! XML documents become the JSON form first, so one set of rules (the official JSON schemas) and one reader serve
 //! both; what is converted is named in `xml_read`.
 
+mod early;
 mod model;
 mod read;
 mod schema;

@@ -19,7 +19,10 @@ const MAX_VIOLATIONS: usize = 8;
 
 fn text(version: CycloneDxVersion) -> &'static str {
     match version {
-        CycloneDxVersion::V1_2 => include_str!("../../../data/cyclonedx/bom-1.2.schema.json"),
+        // The first two have no JSON form; 1.2 is a superset of them, and `early` adds what it allows and they do not.
+        CycloneDxVersion::V1_0 | CycloneDxVersion::V1_1 | CycloneDxVersion::V1_2 => {
+            include_str!("../../../data/cyclonedx/bom-1.2.schema.json")
+        }
         CycloneDxVersion::V1_3 => include_str!("../../../data/cyclonedx/bom-1.3.schema.json"),
         CycloneDxVersion::V1_4 => include_str!("../../../data/cyclonedx/bom-1.4.schema.json"),
         CycloneDxVersion::V1_5 => include_str!("../../../data/cyclonedx/bom-1.5.schema.json"),
@@ -43,7 +46,8 @@ impl Retrieve for Embedded {
 }
 
 fn validator(version: CycloneDxVersion) -> Result<&'static Validator, String> {
-    static COMPILED: [OnceLock<Result<Validator, String>>; 6] = [const { OnceLock::new() }; 6];
+    static COMPILED: [OnceLock<Result<Validator, String>>; CycloneDxVersion::ALL.len()] =
+        [const { OnceLock::new() }; CycloneDxVersion::ALL.len()];
     let slot =
         &COMPILED[CycloneDxVersion::ALL.iter().position(|entry| *entry == version).unwrap_or_default()];
     let compile = || {

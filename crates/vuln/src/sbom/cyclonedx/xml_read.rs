@@ -16,12 +16,19 @@ const MAX_DEPTH: usize = 64;
 const MAX_ELEMENTS: usize = 4_000_000;
 const NAMESPACE: &str = "http://cyclonedx.org/schema/bom/";
 
+/// An element.
 #[derive(Debug, Default)]
-struct Node {
-    name: String,
+pub(super) struct Node {
+    pub(super) name: String,
     attributes: Vec<(String, String)>,
-    children: Vec<Node>,
-    text: String,
+    pub(super) children: Vec<Node>,
+    pub(super) text: String,
+}
+
+impl Node {
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// The JSON form of an XML document with the rules that only its XML form can break; or why there is none.
@@ -31,7 +38,7 @@ pub(crate) fn to_json(bytes: &[u8]) -> Result<(Value, CycloneDxVersion, Vec<Stri
         return Err(format!("root element is `{}`, not `bom`", root.name));
     }
     let version = namespace.strip_prefix(NAMESPACE).and_then(CycloneDxVersion::parse).ok_or_else(|| {
-        format!("namespace `{namespace}` is no CycloneDX version that is read here (1.2 to 1.7)")
+        format!("namespace `{namespace}` is no CycloneDX version that is read here (1.0 to 1.7)")
     })?;
     let mut bom = Map::new();
     bom.insert("bomFormat".into(), json!("CycloneDX"));
@@ -59,6 +66,9 @@ pub(crate) fn to_json(bytes: &[u8]) -> Result<(Value, CycloneDxVersion, Vec<Stri
     }
     let mut broken = Vec::new();
     structure(&root, version, &mut broken);
+    if version < CycloneDxVersion::V1_2 {
+        super::early::check(&root, version, &mut broken);
+    }
     Ok((Value::Object(bom), version, broken))
 }
 
@@ -74,14 +84,22 @@ fn structure(node: &Node, version: CycloneDxVersion, broken: &mut Vec<String>) {
         {
             broken.push("licenses: an expression stands alone".to_owned());
         }
-        "classification" => {
-            let flow = node.attributes.iter().find(|(key, _)| key == "flow").map(|(_, value)| value.as_str());
-            if flow.is_some_and(|flow| !matches!(flow, "inbound" | "outbound" | "bi-directional" | "unknown"))
-            {
+        "citation" => {
+            let by = (count("attributedTo"), count("process"));
+            if count("pointers") + count("expressions") != 1 || by.0 > 1 || by.1 > 1 || by == (0, 0) {
                 broken.push(
-                    "classification: flow is not inbound, outbound, bi-directional or unknown".to_owned(),
+                    "citation: needs one set of pointers or expressions, and one source of each kind"
+                        .to_owned(),
                 );
             }
+        }
+        "classification"
+            if node.attribute("flow").is_some_and(|flow| {
+                !matches!(flow, "inbound" | "outbound" | "bi-directional" | "unknown")
+            }) =>
+        {
+            broken
+                .push("classification: flow is not inbound, outbound, bi-directional or unknown".to_owned());
         }
         _ => {}
     }
@@ -403,7 +421,7 @@ fn detailed(node: &Node) -> Value {
             Value::Object(members) => members,
             _ => Map::new(),
         };
-        if let Some((_, id)) = child.attributes.iter().find(|(key, _)| key == "license-identifier") {
+        if let Some(id) = child.attribute("license-identifier") {
             detail.insert("licenseIdentifier".into(), json!(id));
         }
         Value::Object(detail)
@@ -416,8 +434,7 @@ fn detailed(node: &Node) -> Value {
 }
 
 fn dependency(node: &Node) -> Value {
-    let reference =
-        |node: &Node| node.attributes.iter().find(|(key, _)| key == "ref").map(|(_, value)| value.clone());
+    let reference = |node: &Node| node.attribute("ref").map(str::to_owned);
     let targets: Vec<String> =
         node.children.iter().filter(|child| child.name == "dependency").filter_map(reference).collect();
     let mut entry = Map::new();
