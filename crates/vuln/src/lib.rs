@@ -5,7 +5,6 @@
 
 pub mod advisory;
 pub mod db;
-pub mod ecosystem;
 pub mod eol;
 pub mod extract;
 pub mod image;
@@ -26,7 +25,6 @@ pub mod version;
 
 mod zipstream;
 
-pub use ecosystem::Ecosystem;
 pub use layer::{FileVisitor, LayerResult, LayerSource, Mode, catalogue_layer, catalogue_layer_with};
 pub use limits::{Limit, Limits, Pulse, ScanError, Watch};
 pub use merge::merge;

@@ -55,7 +55,7 @@ fn judge(case: &Value, mode: Mode, names: &BTreeSet<(String, String)>, report: &
 
 /// A package's names as tools spell them.
 fn spellings(package: &Package) -> impl Iterator<Item = String> {
-    let mut names = vec![package.name.clone(), vuln::ecosystem::advisory_name(package)];
+    let mut names = vec![package.name.clone(), vuln::advisory::scope::language_name(package)];
     if let Some(namespace) = &package.namespace {
         names.push(format!("{namespace}/{}", package.name));
         names.push(format!("{namespace}:{}", package.name));

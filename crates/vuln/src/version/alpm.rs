@@ -4,7 +4,7 @@
 //! the end are judged differently than elsewhere. `Ord` puts a missing release first and orders the separators as
 //! everywhere; on versions with a release and without such separators both agree.
 
-use super::num::{Num, cmp_padded, digits, span};
+use super::num::{Num, Piece, cmp_padded, epoch, pieces, span};
 use std::cmp::Ordering;
 
 /// A parsed Arch Linux version.
@@ -25,23 +25,13 @@ enum Token {
     Separators(usize),
 }
 
-fn tokens(mut text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    while let Some(first) = text.as_bytes().first() {
-        let token;
-        if first.is_ascii_digit() {
-            (token, text) = digits(text);
-            tokens.push(Token::Number(Num::parse(token)));
-        } else if first.is_ascii_alphabetic() {
-            (token, text) = span(text, |b| b.is_ascii_alphabetic());
-            tokens.push(Token::Letters(token.into()));
-        } else {
-            let length;
-            (length, text) = separators(text);
-            tokens.push(Token::Separators(length));
-        }
-    }
-    tokens
+fn tokens(text: &str) -> Vec<Token> {
+    let token = |piece| match piece {
+        Piece::Number(number) => Token::Number(number),
+        Piece::Letters(letters) => Token::Letters(letters.into()),
+        Piece::Separators(separators) => Token::Separators(separators.len()),
+    };
+    pieces(text).map(token).collect()
 }
 
 super::ordered_by_cmp!(Alpm);
@@ -51,11 +41,7 @@ impl Alpm {
         if text.is_empty() {
             return None;
         }
-        let (epoch, rest) = digits(text);
-        let (epoch, rest) = match rest.strip_prefix(':') {
-            Some(rest) => (Num::parse(epoch), rest),
-            None => (Num::ZERO, text),
-        };
+        let (epoch, rest) = epoch(text);
         let (version, release) = rest.rsplit_once('-').map_or((rest, None), |(v, r)| (v, Some(r)));
         let key = (tokens(version), release.map(tokens));
         Some(Self { epoch, version: version.into(), release: release.map(Into::into), key })

@@ -63,6 +63,44 @@ pub(crate) fn digits(text: &str) -> (&str, &str) {
     span(text, |b| b.is_ascii_digit())
 }
 
+/// A piece of a version as rpm and its kin cut it.
+pub(crate) enum Piece<'t> {
+    /// Digits.
+    Number(Num),
+    /// ASCII letters.
+    Letters(&'t str),
+    /// Anything else.
+    Separators(&'t str),
+}
+
+/// The pieces of a text in order.
+pub(crate) fn pieces(mut text: &str) -> impl Iterator<Item = Piece<'_>> {
+    std::iter::from_fn(move || {
+        let first = *text.as_bytes().first()?;
+        let (piece, rest);
+        if first.is_ascii_digit() {
+            (piece, rest) = digits(text);
+        } else if first.is_ascii_alphabetic() {
+            (piece, rest) = span(text, |b| b.is_ascii_alphabetic());
+        } else {
+            let end = text.bytes().position(|b| b.is_ascii_alphanumeric()).unwrap_or(text.len());
+            (piece, rest) = text.split_at(end);
+        }
+        text = rest;
+        Some(match first {
+            b'0'..=b'9' => Piece::Number(Num::parse(piece)),
+            b'a'..=b'z' | b'A'..=b'Z' => Piece::Letters(piece),
+            _ => Piece::Separators(piece),
+        })
+    })
+}
+
+/// The number before a first colon, else zero, and the rest.
+pub(crate) fn epoch(text: &str) -> (Num, &str) {
+    let (number, rest) = digits(text);
+    rest.strip_prefix(':').map_or((Num::ZERO, text), |rest| (Num::parse(number), rest))
+}
+
 /// Compares two lists where missing entries count as `pad`.
 pub(crate) fn cmp_padded<T: Ord>(a: &[T], b: &[T], pad: &T) -> Ordering {
     (0..a.len().max(b.len()))

@@ -3,7 +3,7 @@
 //! `rpmvercmp` equals a lexicographic order of tokens with `~` < end < `^` < letters < digits; everything else only
 //! separates. A missing epoch is 0; a missing release is before every release.
 
-use super::num::{Num, digits, span};
+use super::num::{Num, Piece, epoch, pieces};
 use std::cmp::Ordering;
 
 /// A parsed epoch-version-release.
@@ -27,25 +27,19 @@ enum Token {
 struct Tokens(Vec<Token>);
 
 impl Tokens {
-    fn parse(mut text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let mut tokens = Vec::new();
-        while let Some(&first) = text.as_bytes().first() {
-            let token;
-            if first.is_ascii_digit() {
-                (token, text) = digits(text);
-                tokens.push(Token::Number(Num::parse(token)));
-            } else if first.is_ascii_alphabetic() {
-                (token, text) = span(text, |b| b.is_ascii_alphabetic());
-                tokens.push(Token::Alpha(token.into()));
-            } else {
-                match first {
-                    b'~' => tokens.push(Token::Tilde),
-                    b'^' => tokens.push(Token::Caret),
-                    _ => {}
+        for piece in pieces(text) {
+            match piece {
+                Piece::Number(number) => tokens.push(Token::Number(number)),
+                Piece::Letters(letters) => tokens.push(Token::Alpha(letters.into())),
+                Piece::Separators(separators) => {
+                    tokens.extend(separators.bytes().filter_map(|byte| match byte {
+                        b'~' => Some(Token::Tilde),
+                        b'^' => Some(Token::Caret),
+                        _ => None,
+                    }));
                 }
-                let mut rest = text.chars();
-                rest.next();
-                text = rest.as_str();
             }
         }
         Self(tokens)
@@ -66,11 +60,7 @@ impl PartialOrd for Tokens {
 
 impl Rpm {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (epoch, rest) = digits(text);
-        let (epoch, rest) = match rest.strip_prefix(':') {
-            Some(rest) => (Num::parse(epoch), rest),
-            None => (Num::ZERO, text),
-        };
+        let (epoch, rest) = epoch(text);
         if text.is_empty() {
             return None;
         }
