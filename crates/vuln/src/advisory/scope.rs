@@ -278,9 +278,10 @@ pub fn normal_name<'a>(ecosystem: &str, name: &'a str) -> Cow<'a, str> {
         "NuGet" | "Packagist" | "GitHub Actions" | "Hex" if name.bytes().any(|b| b.is_ascii_uppercase()) => {
             Cow::Owned(name.to_ascii_lowercase())
         }
-        "SwiftURL" => Cow::Owned(
+        "SwiftURL" | "GIT" => Cow::Owned(
             name.trim_start_matches("https://")
                 .trim_start_matches("http://")
+                .trim_end_matches('/')
                 .trim_end_matches(".git")
                 .to_ascii_lowercase(),
         ),
@@ -313,6 +314,16 @@ pub fn language_name(package: &Package) -> String {
         PackageKind::Npm => format!("@{}/{}", namespace.trim_start_matches('@'), package.name),
         _ if package.name.starts_with(namespace) => package.name.clone(),
         _ => format!("{namespace}/{}", package.name),
+    }
+}
+
+/// The repository of a package that is known by its repository, for advisories of scope `GIT`.
+pub fn repository(package: &Package) -> Option<String> {
+    let named = language_name(package);
+    match package.kind {
+        PackageKind::Github => Some(format!("github.com/{named}")),
+        PackageKind::Swift => Some(named),
+        _ => None,
     }
 }
 

@@ -56,6 +56,19 @@ pub enum EventRef<'a> {
     Limit(&'a str),
 }
 
+impl<'a> EventRef<'a> {
+    /// The version that the event names.
+    pub fn version(&self) -> &'a str {
+        match self {
+            Self::Introduced(v)
+            | Self::IntroducedAfter(v)
+            | Self::Fixed(v)
+            | Self::LastAffected(v)
+            | Self::Limit(v) => v,
+        }
+    }
+}
+
 /// What an advisory says of a package's versions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claim<'a> {

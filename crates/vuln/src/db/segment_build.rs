@@ -164,7 +164,7 @@ impl SegmentBuilder {
                 (p.ecosystem.as_str(), p.name.as_str())
             }
             _ => match affected.ranges.iter().find_map(|r| r.repo.as_deref()) {
-                Some(repo) => ("GIT", repo.trim_end_matches(".git")),
+                Some(repo) => ("GIT", repo),
                 None => return 0,
             },
         };

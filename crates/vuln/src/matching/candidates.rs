@@ -82,8 +82,10 @@ fn candidates<'p>(package: &'p Package, scopes: &[String]) -> Vec<Candidate<'p>>
         package: Some(package),
     };
     if let Some(language) = scope::language(package.kind) {
-        let name = scope::language_name(package);
-        return vec![one(language, &name, &package.version, NameKind::Any)];
+        let mut out = vec![one(language, &scope::language_name(package), &package.version, NameKind::Any)];
+        let repository = scope::repository(package);
+        out.extend(repository.map(|name| one("GIT", &name, &package.version, NameKind::Any)));
+        return out;
     }
     if !matches!(package.kind, PackageKind::Deb | PackageKind::Rpm | PackageKind::Apk | PackageKind::Alpm) {
         return Vec::new();
@@ -170,14 +172,13 @@ pub(super) fn of<'a>(
 
 fn incomparable(candidate: &Candidate<'_>, scheme: Scheme) -> Problem {
     let path = candidate.package.and_then(|p| p.evidence.first()).map(|e| e.path.clone()).unwrap_or_default();
-    Problem {
-        source: "matching".into(),
-        path,
-        message: format!(
-            "{} {} cannot be judged: {:?} has no place in the order of {}",
-            candidate.scope, candidate.name, candidate.version, scheme
-        ),
-    }
+    let (scope, name, version) = (&candidate.scope, &candidate.name, &candidate.version);
+    let message = if scope == "GIT" {
+        format!("{name} cannot be judged: where {version} stands, only the repository's history tells")
+    } else {
+        format!("{scope} {name} cannot be judged: {version:?} has no place in the order of {scheme}")
+    };
+    Problem { source: "matching".into(), path, message }
 }
 
 /// Whether the claim speaks of the name that was looked up.

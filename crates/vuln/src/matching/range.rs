@@ -64,6 +64,9 @@ pub fn judge(scheme: Scheme, version: &str, claim: &Claim<'_>) -> Verdict {
         return Verdict::Incomparable;
     }
     let mut compare = Compare::new(scheme, version);
+    if let Some(verdict) = by_commit(version, claim) {
+        return verdict;
+    }
     for (kind, events) in &claim.ranges {
         if *kind == RangeKind::Git || outside_limit(events, &mut compare) {
             continue;
@@ -90,6 +93,35 @@ pub fn judge(scheme: Scheme, version: &str, claim: &Claim<'_>) -> Verdict {
     let incomparable =
         compare.key.is_none() && !version.starts_with(|c: char| c.is_ascii_digit() || c == 'v');
     if incomparable { Verdict::Incomparable } else { Verdict::Outside }
+}
+
+/// What can be said of a commit without its repository: that it is one of those named, else nothing.
+fn by_commit(version: &str, claim: &Claim<'_>) -> Option<Verdict> {
+    if !matches!(version.len(), 40 | 64) || !version.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut events = claim.ranges.iter().filter(|(kind, _)| *kind == RangeKind::Git).flat_map(|(_, e)| e);
+    let named = events.clone().find(|event| event.version().eq_ignore_ascii_case(version));
+    match named {
+        Some(EventRef::Introduced(_) | EventRef::LastAffected(_)) => {
+            let range = format!("commit {version}");
+            Some(Verdict::Inside { fixed: None, range, generic: false })
+        }
+        Some(_) => Some(Verdict::Outside),
+        None => events.next().map(|_| Verdict::Incomparable),
+    }
+}
+
+/// Whether a repository's tag is that of a version: `v1.2`, `name-1.2`, `NAME_1_2`.
+fn is_tag_of(tag: &str, version: &str) -> bool {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], ".");
+    let (tag, version) = (plain(tag), plain(version.trim_start_matches(['v', 'V'])));
+    let Some(head) = tag.strip_suffix(&version).filter(|_| !version.is_empty()) else { return false };
+    match head.strip_suffix(['.', '/']) {
+        // `1.1` is no end of `openssl-1.1.1`: what stands before must be a name.
+        Some(name) => name.rsplit(['.', '/']).next().is_some_and(|last| last.contains(char::is_alphabetic)),
+        None => head.is_empty() || head == "v" || head.ends_with(".v") || head.ends_with("/v"),
+    }
 }
 
 fn outside_limit(events: &[EventRef<'_>], compare: &mut Compare<'_>) -> bool {
@@ -121,6 +153,12 @@ fn inside<'a>(events: &[EventRef<'a>], compare: &mut Compare<'_>) -> Option<Opti
 fn listed<'a>(version: &str, claim: &Claim<'a>, compare: &Compare<'_>) -> Option<&'a str> {
     if let Some(same) = claim.versions.iter().find(|v| **v == version) {
         return Some(same);
+    }
+    if claim.ranges.iter().any(|(kind, _)| *kind == RangeKind::Git)
+        && let Some(tag) = claim.versions.iter().find(|tag| is_tag_of(tag, version))
+        && compare.scheme == Scheme::Generic
+    {
+        return Some(tag);
     }
     let key = compare.key.as_ref()?;
     if !matches!(
@@ -188,6 +226,41 @@ mod tests {
         assert!(is_in("1.0.0", &[Introduced("0"), Limit("2.0.0")]));
         assert!(!is_in("2.0.0", &[Introduced("0"), Limit("2.0.0")]));
         assert!(is_in("9.0.0", &[Introduced("0"), Limit("*")]));
+    }
+
+    #[test]
+    fn a_commit_is_judged_only_where_it_is_named() {
+        use EventRef::{Fixed, Introduced};
+        let [first, repair, other] = ["a", "b", "c"].map(|digit| digit.repeat(40));
+        let events = vec![Introduced(&first), Fixed(&repair)];
+        let c = Claim {
+            ranges: vec![(RangeKind::Git, events)],
+            versions: vec!["lib2-1.2.0"],
+            ..Claim::default()
+        };
+        let judged = |version: &str| judge(Scheme::Generic, version, &c);
+        assert!(matches!(judged(&first), Verdict::Inside { .. }));
+        assert_eq!(judged(&repair), Verdict::Outside);
+        assert_eq!(judged(&other), Verdict::Incomparable);
+        assert!(matches!(judged("1.2.0"), Verdict::Inside { .. }));
+        assert_eq!(judged("2.0"), Verdict::Outside);
+    }
+
+    #[test]
+    fn tags_are_told_from_parts_of_tags() {
+        for (tag, version, expected) in [
+            ("v1.2.0", "1.2.0", true),
+            ("1.2.0", "v1.2.0", true),
+            ("libssh2-1.11.1", "1.11.1", true),
+            ("OpenSSL_1_1_1k", "1.1.1k", true),
+            ("release/v1.2", "1.2", true),
+            ("OpenSSL_1_1_1", "1.1", false),
+            ("11.2", "1.2", false),
+            ("1.2-rc1", "1.2", false),
+            ("v1.2", "", false),
+        ] {
+            assert_eq!(is_tag_of(tag, version), expected, "{tag} {version}");
+        }
     }
 
     #[test]
