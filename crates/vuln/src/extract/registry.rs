@@ -3,9 +3,9 @@
 use super::{
     Extractor, alpm, apk, binary, bitnami, bun, cargo_lock, conan, conda, dotnet, dpkg, dpkg_copyright,
     dpkg_files, erlang_app, gemfile_lock, github_actions, go_mod, haskell, helm, hex, homebrew, java, julia,
-    jvm_release, npm_lock, npm_package, opam, os_release, pear, php, pipfile, pnpm, pom, portage, pubspec,
-    python_dist, python_egg, python_lock, r, requirements, rockspec, rpm, ruby_gemspec, setup_py, swift,
-    swipl, terraform, wordpress, yarn,
+    jvm_release, kernel, npm_lock, npm_package, opam, os_release, pear, php, pipfile, pnpm, pom, portage,
+    pubspec, python_dist, python_egg, python_lock, r, requirements, rockspec, rpm, ruby_gemspec, setup_py,
+    swift, swipl, terraform, wordpress, yarn,
 };
 
 pub(super) const EXTRACTORS: &[&Extractor] = &[
@@ -44,6 +44,8 @@ pub(super) const EXTRACTORS: &[&Extractor] = &[
     &java::EXTRACTOR,
     &julia::EXTRACTOR,
     &jvm_release::EXTRACTOR,
+    &kernel::IMAGE,
+    &kernel::MODULE,
     &npm_lock::EXTRACTOR,
     &npm_package::IMAGE,
     &npm_package::DIRECTORY,
