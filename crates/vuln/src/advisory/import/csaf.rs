@@ -6,7 +6,7 @@
 //! none, `known_not_affected` that a package, or one build, is not touched.
 
 use super::{Item, Refusal, Sink, from_json};
-use crate::advisory::{Advisory, Affected, NameKind, Rating, Reference, Status, scope};
+use crate::advisory::{Advisory, Affected, NameKind, Rating, Reference, Status, known_word, scope};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -176,8 +176,10 @@ pub(super) fn read(bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {
 }
 
 fn ratings(meta: &Meta, v: &Vulnerability) -> Vec<Rating> {
-    let impact = v.threats.iter().find(|t| t.category == "impact").map(|t| t.details.clone());
-    let word = impact.or_else(|| meta.aggregate_severity.as_ref().map(|a| a.text.clone()));
+    // An impact is a rating only where it is a word of one: elsewhere it tells why a product is not affected.
+    let impact = v.threats.iter().filter(|t| t.category == "impact").map(|t| t.details.as_str());
+    let whole = meta.aggregate_severity.as_ref().map(|a| a.text.as_str());
+    let word = impact.chain(whole).find(|text| known_word(text).is_some());
     let vectors = v.scores.iter().flat_map(|s| [&s.cvss_v4, &s.cvss_v3, &s.cvss_v2]).flatten();
     let mut all: Vec<_> = word.map(Rating::label).into_iter().collect();
     all.extend(vectors.map(|c| Rating::vector(c.vector_string.as_str())));
@@ -426,6 +428,16 @@ mod tests {
      "vulnerabilities":[{"cve":"CVE-2023-1","product_status":{"fixed":["BaseOS-8.9:bind"],"known_affected":["rhel8:curl"]},
        "remediations":[{"category":"no_fix_planned","details":"Will not fix","product_ids":["rhel8:curl"]}],
        "threats":[{"category":"impact","details":"Moderate"}]}]}"#;
+
+    #[test]
+    fn a_reason_given_as_impact_is_no_rating() {
+        let text = VEX.replace("Moderate", "Class with vulnerable code was removed before shipping.");
+        let mut out = Vec::new();
+        read(text.as_bytes(), &mut |i| out.push(i)).expect("document");
+        let Some(Item::Advisory(a)) = out.pop() else { panic!("no advisory") };
+        assert_eq!(a.severity, [Rating::label("Important")], "the document's own");
+        assert_ne!(a.affected, []);
+    }
 
     #[test]
     fn red_hat_vex_states_fixed_builds_and_why_others_stay_open() {
