@@ -24,6 +24,24 @@ pub(super) fn database(feeds: &[(String, Vec<PathBuf>)]) -> anyhow::Result<Vec<u
     Ok(update.finish())
 }
 
+/// The archives and lists of the folder, or beside it, that hold OSV records.
+///
+/// # Errors
+/// If a folder cannot be listed.
+pub(super) fn osv_feeds(truth: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut feeds = Vec::new();
+    for folder in [truth.join("advisories"), truth.join("../advisories"), truth.join("debian")] {
+        if folder.is_dir() {
+            feeds.extend(files(&folder)?);
+        }
+    }
+    feeds.retain(|path| {
+        let name = super::file_name(path);
+        name.ends_with(".zip") || name.ends_with(".osv.jsonl")
+    });
+    Ok(feeds)
+}
+
 /// Every feed that lies in the folder or beside it: `../advisories/*.zip`, Debian's and Alpine's lists.
 ///
 /// # Errors

@@ -6,12 +6,14 @@
 
 mod feeds;
 mod findings;
+mod imageconfig;
 mod inventory;
 mod osrelease;
 mod packages;
 mod purls;
 mod report;
 mod sboms;
+mod schemas;
 mod syft;
 mod versions;
 mod versspec;
@@ -52,6 +54,8 @@ const SETS: &[Set] = &[
     Set { name: "dpkg", run: packages::dpkg },
     Set { name: "syft", run: syft::run },
     Set { name: "sbom", run: sboms::run },
+    Set { name: "osv", run: schemas::osv },
+    Set { name: "image-config", run: imageconfig::run },
     Set { name: "debian", run: findings::debian },
     Set { name: "osv-dev-answers", run: findings::answers },
     Set { name: "match-labels", run: findings::labels },

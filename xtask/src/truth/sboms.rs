@@ -1,6 +1,6 @@
-//! `sbom`: foreign documents that must be accepted or refused, by the beginning of their names.
+//! `sbom`: foreign documents that must be accepted or refused, by the beginning of their names; own ones by the schemas.
 
-use super::{Report, file_name, files};
+use super::{Report, file_name, files, schemas};
 use std::path::Path;
 use vuln::sbom::{Limits, Strictness, read};
 
@@ -25,6 +25,9 @@ pub(super) fn run(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
             (Err(error), true) => Err(format!("{name}: {error}")),
         };
         report.check("sbom", &group, outcome);
+    }
+    if dir.join("schema").is_dir() {
+        schemas::own_sboms(dir, report)?;
     }
     Ok(())
 }
