@@ -1,16 +1,18 @@
-//! `bonded advisories build|info|show|export|import|check`: the advisory database on disk.
+//! `bonded advisories build|info|show|export|import`: the advisory database on disk.
 //!
 //! The database is one file. It is written beside its place and put there by rename, so a reader sees the old or the
 //! new one and never a half; readers map it into memory. A bundle is the same file, whose digest is checked on import.
 
+use crate::feeds::{self, Feed, Fetcher, Source};
 use crate::mmap::MappedDb;
+use crate::network::NetworkArgs;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use vuln::advisory::import::ImportLimits;
-use vuln::db::{FeedDraft, ShrinkPolicy, Update};
+use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
 
 /// `bonded advisories`.
 #[derive(Debug, Args)]
@@ -45,7 +47,8 @@ struct DatabaseArgs {
 struct BuildArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Feeds as `NAME=PATH` or `PATH`; a directory without a name is a feed for each entry in it.
+    /// Feeds as `NAME=PLACE` or `PATH`: a file, archive or directory, an https address (`#sha256:…` pins its digest),
+    /// or `oci://HOST/NAME:TAG`; a directory without a name is a feed for each entry in it.
     #[arg(required = true)]
     feeds: Vec<String>,
     /// Take feeds that lost many of their records.
@@ -54,6 +57,8 @@ struct BuildArgs {
     /// Start anew instead of updating.
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
@@ -86,78 +91,79 @@ pub(crate) fn run(args: AdvisoriesArgs, now: &str, out: &mut dyn Write) -> anyho
     }
 }
 
-/// Name and place of each feed, in order.
-fn sources(feeds: &[String]) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let mut out = Vec::new();
-    for feed in feeds {
-        if let Some((name, path)) = feed.split_once('=') {
-            out.push((name.to_owned(), PathBuf::from(path)));
-            continue;
-        }
-        let path = PathBuf::from(feed);
-        let paths = if path.is_dir() { entries(&path)? } else { vec![path] };
-        for path in paths {
-            let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            let known = [
-                ".zip", ".tar.gz", ".tgz", ".tar.zst", ".tar", ".json", ".jsonl", ".yaml", ".yml", ".csv",
-                ".xml", ".gz",
-            ];
-            let name = known.iter().find_map(|s| file.strip_suffix(s)).map(str::to_owned);
-            match name {
-                Some(name) => out.push((name, path)),
-                None if path.is_dir() => out.push((file, path)),
-                None => {}
-            }
-        }
-    }
-    Ok(out)
-}
-
-fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut out = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        out.push(entry?.path());
-    }
-    out.sort();
-    Ok(out)
-}
-
 fn import(draft: &mut FeedDraft, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     if path.is_dir() {
-        return entries(path)?.iter().try_for_each(|entry| import(draft, entry, out));
+        return feeds::entries(path)?.iter().try_for_each(|entry| import(draft, entry, out));
     }
-    if path.metadata()?.len() == 0 {
+    import_file(draft, path, &path.to_string_lossy(), out)
+}
+
+fn import_file(draft: &mut FeedDraft, path: &Path, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    if path.metadata().with_context(|| format!("cannot open {}", path.display()))?.len() == 0 {
         return Ok(());
     }
     let map = MappedDb::open(path)?;
-    let name = path.to_string_lossy();
     let stats =
-        draft.import(&name, map.bytes(), &ImportLimits::default()).with_context(|| format!("feed {name}"))?;
+        draft.import(name, map.bytes(), &ImportLimits::default()).with_context(|| format!("feed {name}"))?;
     for (document, reason) in stats.refusals.iter().take(5) {
         writeln!(out, "  {document} refused: {reason}")?;
     }
     Ok(())
 }
 
+/// A feed with everything its source has; `None` if that is what the database has already.
+fn draft(
+    feed: &Feed,
+    known: &str,
+    fetcher: &mut Option<Fetcher>,
+    args: &BuildArgs,
+    now: &str,
+    out: &mut dyn Write,
+) -> anyhow::Result<Option<FeedDraft>> {
+    let mut draft = FeedDraft::new(feed.name.as_str(), feed.source.describe(), now);
+    if let Source::Path(path) = &feed.source {
+        import(&mut draft, path, out)?;
+        return Ok(Some(draft));
+    }
+    let fetcher = match fetcher {
+        Some(fetcher) => fetcher,
+        None => fetcher.insert(Fetcher::new(&args.network)?),
+    };
+    let Some(download) = fetcher.fetch(&feed.source, known)? else { return Ok(None) };
+    for (name, file) in &download.files {
+        import_file(&mut draft, file.path(), name, out)?;
+    }
+    draft.set_state(download.state);
+    Ok(Some(draft))
+}
+
 fn build(args: &BuildArgs, now: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = &args.database.db;
     let old = if args.fresh || !path.exists() { None } else { Some(MappedDb::open(path)?) };
-    let mut update = match &old {
-        Some(map) => Update::of(&map.db()?),
-        None => Update::new(),
-    };
+    let old = old.as_ref().map(MappedDb::db).transpose()?;
+    let mut update = old.as_ref().map_or_else(Update::new, Update::of);
     let policy = if args.allow_shrink { ShrinkPolicy::Allow } else { ShrinkPolicy::Refuse };
-    let mut refused = 0;
-    for (name, source) in sources(&args.feeds)? {
-        let file = source.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut draft = FeedDraft::new(name.as_str(), file, now);
-        import(&mut draft, &source, out)?;
-        let records = draft.records();
-        match update.put(draft, policy) {
-            Ok(()) => writeln!(out, "{name}: {records} records")?,
+    let (mut refused, mut fetcher) = (0, None);
+    for feed in feeds::parse(&args.feeds)? {
+        let source = feed.source.describe();
+        let known = old.iter().flat_map(Db::feeds).find(|f| f.name == feed.name && f.source == source);
+        let known = known.map_or("", |feed| feed.state.as_str());
+        let taken = match draft(&feed, known, &mut fetcher, args, now, out) {
+            Ok(Some(draft)) => {
+                let records = draft.records();
+                update.put(draft, policy).map(|()| format!("{records} records")).map_err(anyhow::Error::from)
+            }
+            Ok(None) => {
+                update.confirm(&feed.name, now);
+                Ok("unchanged".to_owned())
+            }
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(what) => writeln!(out, "{}: {what}", feed.name)?,
             Err(error) => {
                 refused += 1;
-                writeln!(out, "{name}: not taken: {error}")?;
+                writeln!(out, "{}: not taken: {error:#}", feed.name)?;
             }
         }
     }

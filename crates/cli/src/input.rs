@@ -1,4 +1,5 @@
-//! What `bonded sbom` and `bonded scan` are given: an image, an archive, a directory, or an SBOM; recognised by content.
+//! What `bonded sbom` and `bonded scan` are given: an image of a registry or of files, an archive, a directory, or an
+//! SBOM; recognised by content.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,8 +14,11 @@ use vuln::image::{Choice, Image};
 use vuln::sbom::{self, Document, Strictness, Subject, SubjectKind};
 use vuln::{LayerResult, Limits};
 
-use crate::clock;
-use crate::source::{self, Catalogued, Visitors};
+use upstream::{ImageReference, Registry};
+
+use crate::network::{self, NetworkArgs};
+use crate::source::{self, Catalogued, Remote, Visitors};
+use crate::{clock, output};
 
 /// How a source is read.
 #[derive(Clone, Debug, Default, Args)]
@@ -37,6 +41,8 @@ pub(crate) struct InputArgs {
     /// Time to state in results, in seconds since 1970 [default: the image's own, else now].
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
     pub created: Option<i64>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// A source that was read.
@@ -57,39 +63,64 @@ pub(crate) struct Input {
 /// Reads a source.
 pub(crate) fn load(source: &str, args: &InputArgs, visitors: Option<&dyn Visitors>) -> anyhow::Result<Input> {
     let (scheme, path) = match source.split_once(':') {
-        Some((scheme @ ("oci" | "oci-archive" | "docker-archive" | "dir" | "file" | "sbom"), rest)) => {
-            (scheme, rest)
-        }
+        Some((
+            scheme @ ("oci" | "oci-archive" | "docker-archive" | "dir" | "file" | "sbom" | "registry"
+            | "docker"),
+            rest,
+        )) => (scheme, rest),
         _ => ("", source),
     };
+    let is_image = matches!(scheme, "registry" | "docker");
     let path = Path::new(path);
+    if is_image || scheme.is_empty() && !path.exists() && ImageReference::names_host(source) {
+        let reference = if is_image { path.to_string_lossy() } else { source.into() };
+        return from_registry(reference.trim_start_matches('/'), args, visitors);
+    }
     if !path.exists() {
         bail!(
-            "{}: no such file or directory; give an OCI layout, an image archive (`docker save`), a directory or an \
-             SBOM (to scan an image of a registry, copy it first: `skopeo copy docker://IMAGE oci:DIR`)",
+            "{}: no such file or directory; give an OCI layout, an image archive (`docker save`), a directory, an SBOM, \
+             or an image of a registry as HOST/NAME:TAG or registry:NAME:TAG",
             path.display()
         );
     }
     if scheme == "sbom" || (scheme.is_empty() && path.is_file() && looks_like_text(path)?) {
         return read_sbom(path, args);
     }
+    let watch = clock::deadline(Duration::from_secs(args.timeout));
+    let (choice, limits) = (choice(args), Limits::default());
+    let catalogued = match visitors {
+        Some(visitors) => source::catalogue_with(path, &choice, &limits, &watch, visitors)?,
+        None => source::catalogue(path, &choice, &limits, &watch)?,
+    };
+    describe(path, args, catalogued)
+}
+
+/// Reads an image of a registry.
+fn from_registry(text: &str, args: &InputArgs, visitors: Option<&dyn Visitors>) -> anyhow::Result<Input> {
+    let reference: ImageReference = text.parse()?;
+    let credentials = args.network.keychain()?.of(&reference).cloned();
+    output::progress(&format!("fetching {reference}"));
+    let registry = Registry::new(args.network.client()?, reference, credentials);
+    let allowed = Duration::from_secs(args.timeout);
+    let watch = clock::deadline(allowed);
+    let remote = Remote::open(network::runtime()?, registry, allowed)?;
+    let (choice, limits) = (choice(args), Limits::default());
+    let catalogued = source::catalogue_remote(&remote, &choice, &limits, &watch, visitors)
+        .with_context(|| format!("{text} could not be catalogued"))?;
+    describe(Path::new(text), args, catalogued)
+}
+
+fn choice(args: &InputArgs) -> Choice {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
-    let choice = Choice {
+    Choice {
         platform: args.platform.clone(),
         default_platform: Some(format!("linux/{architecture}")),
         reference: args.image.clone(),
-    };
-    let watch = clock::deadline(Duration::from_secs(args.timeout));
-    let limits = Limits::default();
-    let catalogued = match visitors {
-        Some(visitors) => source::catalogue_with(path, &choice, &limits, &watch, visitors)?,
-        None => source::catalogue(path, &choice, &limits, &watch)?,
-    };
-    image_or_directory(path, args, catalogued)
+    }
 }
 
 /// Archives begin with a header that is no text; SBOMs with `{`, `<` or a tag.
@@ -121,7 +152,7 @@ pub(crate) fn read_sbom(path: &Path, args: &InputArgs) -> anyhow::Result<Input> 
     Ok(Input { document, config: None, layers: Vec::new(), notes: reading.notes, is_sbom: true })
 }
 
-fn image_or_directory(path: &Path, args: &InputArgs, catalogued: Catalogued) -> anyhow::Result<Input> {
+fn describe(path: &Path, args: &InputArgs, catalogued: Catalogued) -> anyhow::Result<Input> {
     let Catalogued { inventory, image, layers } = catalogued;
     let own_name = || {
         let absolute = path.canonicalize().unwrap_or_else(|_| PathBuf::from(path));

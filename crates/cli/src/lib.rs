@@ -5,8 +5,10 @@
 mod advisories;
 mod clock;
 mod command;
+mod feeds;
 mod input;
 mod mmap;
+mod network;
 mod output;
 mod sbom;
 mod scan;

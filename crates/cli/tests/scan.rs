@@ -1,29 +1,11 @@
 //! `bonded scan` as a person uses it: a directory with a vulnerable package, a secret and a bad Dockerfile.
 
+#[expect(dead_code, reason = "this suite needs no web server")]
+mod common;
+
 use std::path::Path;
-use std::process::ExitCode;
 
-use clap::Parser;
-
-#[derive(Debug, Parser)]
-struct Bonded {
-    #[command(subcommand)]
-    command: cli::Command,
-}
-
-/// Runs a command line; `ExitCode` can only be compared by its text.
-fn bonded(arguments: &[&str]) -> String {
-    let parsed = Bonded::try_parse_from(std::iter::once("bonded").chain(arguments.iter().copied()));
-    format!("{:?}", cli::run(parsed.expect("a valid command line").command))
-}
-
-fn code(number: u8) -> String {
-    format!("{:?}", ExitCode::from(number))
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().expect("UTF-8").to_owned()
-}
+use common::{bonded, code, text};
 
 fn project(dir: &Path) {
     std::fs::create_dir_all(dir.join("feeds")).expect("directory");

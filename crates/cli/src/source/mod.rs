@@ -1,4 +1,5 @@
-//! Where `bonded sbom` and `bonded scan` read from: OCI layouts, image archives, root file system archives, directories.
+//! Where `bonded sbom` and `bonded scan` read from: registries, OCI layouts, image archives, root file system archives,
+//! directories.
 //!
 //! The file-system side of `vuln::image`: it opens files and runs layers in parallel; what they mean is decided there.
 //! Nothing is ever unpacked. Two layers at a time keep the whole below 200 MiB.
@@ -7,6 +8,7 @@ mod archive;
 mod directory;
 mod layers;
 mod layout;
+mod registry;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ use vuln::{FileVisitor, Inventory, LayerResult, Limits, ScanError, Watch, merge}
 
 pub use archive::Archive;
 pub use layout::Layout;
+pub(crate) use registry::Remote;
 
 /// Why a source could not be catalogued.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +87,21 @@ pub fn catalogue(
     watch: &dyn Watch,
 ) -> Result<Catalogued, SourceError> {
     catalogue_with(path, choice, limits, watch, &Nobody)
+}
+
+/// Catalogues an image of a registry.
+///
+/// # Errors
+/// The image cannot be fetched, is malformed, or reaches a limit.
+pub(crate) fn catalogue_remote(
+    remote: &Remote,
+    choice: &Choice,
+    limits: &Limits,
+    watch: &dyn Watch,
+    visitors: Option<&dyn Visitors>,
+) -> Result<Catalogued, ScanError> {
+    let image = find_image(remote, choice)?.ok_or_else(|| ScanError::Missing("image manifest".to_owned()))?;
+    layers::catalogue_image(remote, image, limits, watch, visitors.unwrap_or(&Nobody))
 }
 
 /// Catalogues a path: a directory that is an OCI layout, any other directory, or an archive.

@@ -67,8 +67,10 @@ pub struct FeedInfo {
     pub name: String,
     /// Where it came from (address or file name).
     pub source: String,
-    /// When it was imported, RFC 3339.
+    /// When it was imported, or last found to be what its source still has; RFC 3339.
     pub imported_at: String,
+    /// What the source calls this state of it (an entity tag, a digest), empty if it does not.
+    pub state: String,
     /// Latest change that any of its advisories states, empty if none does.
     pub newest: String,
     /// Advisories and scores.

@@ -64,6 +64,11 @@ impl FeedDraft {
         Self { info, advisories: SegmentBuilder::default(), scores: ScoresBuilder::default() }
     }
 
+    /// Sets what the source calls this state of the feed.
+    pub fn set_state(&mut self, state: impl Into<String>) {
+        self.info.state = state.into();
+    }
+
     /// Imports a document or archive into the feed.
     ///
     /// # Errors
@@ -161,6 +166,16 @@ impl Update {
                 .push((Entry { feed: info.clone(), kind, offset: 0, length: bytes.len() as u64 }, bytes));
         }
         Ok(())
+    }
+
+    /// Notes that a feed is still what its source has; answers whether it was there.
+    pub fn confirm(&mut self, feed: &str, now: &str) -> bool {
+        let mut found = false;
+        for (entry, _) in self.parts.iter_mut().filter(|(e, _)| e.feed.name == feed) {
+            now.clone_into(&mut entry.feed.imported_at);
+            found = true;
+        }
+        found
     }
 
     /// Takes a feed out; answers whether it was there.
