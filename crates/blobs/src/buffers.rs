@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::frames::FRAME_LENGTH;
 
-/// Idle buffers kept (16 MiB).
-const MOST_IDLE: usize = 64;
+/// Idle buffers kept (4 MiB).
+const MOST_IDLE: usize = 16;
 /// Below this a plain allocation is cheaper than a pooled one.
 const SMALL: usize = 32 * 1024;
 

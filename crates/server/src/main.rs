@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. The reason is one line on standard error.
 
+mod allocator;
+
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -12,10 +14,6 @@ use server::app::{self, Maintenance};
 use server::command::{Bonded, Command, ConfigCommand, Settings};
 use server::config::{Config, ConfigError};
 use server::telemetry::log;
-
-// musl's own allocator is slow under threads, and glibc's keeps what threads freed.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Threads for blocking calls (files, SQLite, hashing): enough to keep disks busy, bounded so that a slow disk makes
 /// requests wait instead of making threads.
@@ -78,6 +76,7 @@ where
     for warning in config.warnings() {
         tracing::warn!(key = warning.key, "{warning}");
     }
+    runtime.spawn(allocator::give_back());
     runtime.block_on(run(config))
 }
 
