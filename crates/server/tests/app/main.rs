@@ -11,5 +11,6 @@ mod conditions;
 mod images;
 mod matrix;
 mod openapi;
+mod requests;
 mod test_app;
 mod tokens;
