@@ -57,7 +57,8 @@ fn say(line: &str) {
 }
 
 fn build(target: &str) -> Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
+    // By name: rustup's proxy sets the toolchain, else a dependency's own toolchain file would choose another.
+    let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "-p", "server", "--bin", "bonded", "--target", target]);
     if target.ends_with("-musl") {
         // Only C compilers are needed: SQLite, zstd, xz, AWS-LC and mimalloc are compiled from their sources.
