@@ -5,6 +5,8 @@
 //! seen from inside is that the newest records are gone together with their signatures: keep the position and hash that
 //! a verification prints somewhere else.
 
+use std::cmp::Ordering;
+
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use data_encoding::HEXLOWER;
 use metadata::leases::{self, Held};
@@ -166,15 +168,14 @@ impl Registry {
                 }
             }
         }
-        if let Some(last) = self.store.last_seal().await?
-            && last.position > verdict.position
-        {
-            let (sealed, found) = (last.position, verdict.position);
-            verdict.fault(format!("records {} to {sealed} are missing at the end", found + 1));
-        } else if verdict.position > 0
-            && self.store.last_seal().await?.map(|seal| seal.position) != Some(verdict.position)
-        {
-            verdict.fault(format!("the chain is not signed up to its end at {}", verdict.position));
+        let signed = self.store.last_seal().await?.map_or(0, |seal| seal.position);
+        let found = verdict.position;
+        match signed.cmp(&found) {
+            Ordering::Greater => {
+                verdict.fault(format!("records {} to {signed} are missing at the end", found + 1));
+            }
+            Ordering::Less => verdict.fault(format!("the chain is not signed up to its end at {found}")),
+            Ordering::Equal => {}
         }
         verdict.unsealed = self.store.unsealed_audit_count().await?;
         verdict.chain = HEXLOWER.encode(&chain);

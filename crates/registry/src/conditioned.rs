@@ -31,7 +31,7 @@ impl Registry {
         }
         match tag.evidence_subject() {
             Some((subject, _)) => {
-                let tags = self.store.tags_reaching(repository, &subject, MAX_TAGS).await?;
+                let tags = self.tags_reaching(repository, &subject).await?;
                 Ok(rule.permits_any(tags.iter().map(String::as_str)))
             }
             None => Ok(false),
@@ -46,7 +46,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<bool, Error> {
         let Some(rule) = grant.tags() else { return Ok(true) };
-        let tags = self.store.tags_reaching(repository, digest, MAX_TAGS).await?;
+        let tags = self.tags_reaching(repository, digest).await?;
         self.covers_some(rule, repository, tags).await
     }
 
@@ -58,7 +58,7 @@ impl Registry {
         digest: &Digest,
     ) -> Result<bool, Error> {
         let Some(rule) = grant.tags() else { return Ok(true) };
-        let tags = self.store.tags_reaching(repository, digest, MAX_TAGS).await?;
+        let tags = self.tags_reaching(repository, digest).await?;
         let (tags, reached) = self.plain(repository, tags).await?;
         Ok(if reached { tags.iter().all(|tag| rule.permits(tag)) } else { rule.permits_untagged() })
     }
@@ -76,6 +76,11 @@ impl Registry {
         let Some(repository) = self.store.repository(grant.project, name).await? else { return Ok(None) };
         let tags = self.store.tags_reaching_blob(repository.id, digest, MAX_TAGS).await?;
         Ok(self.covers_some(rule, repository.id, tags).await?.then_some(row))
+    }
+
+    /// The tags that reach a manifest.
+    async fn tags_reaching(&self, repository: RepositoryId, digest: &Digest) -> Result<Vec<String>, Error> {
+        Ok(self.store.tags_reaching(repository, digest, MAX_TAGS).await?)
     }
 
     async fn covers_some(
@@ -97,7 +102,7 @@ impl Registry {
         for text in tags {
             match text.parse::<Tag>().ok().and_then(|tag| Some(tag.evidence_subject()?.0)) {
                 Some(subject) => {
-                    plain.extend(self.store.tags_reaching(repository, &subject, MAX_TAGS).await?);
+                    plain.extend(self.tags_reaching(repository, &subject).await?);
                 }
                 None => plain.push(text),
             }

@@ -15,6 +15,7 @@ use metadata::model::{PrincipalId, ProjectId, notes};
 use metadata::{CommitError, Store, Timestamp};
 
 use crate::caller::Caller;
+use crate::record::row;
 
 /// Records in memory, at most: some 10 MiB.
 const MOST: usize = 20_000;
@@ -181,19 +182,8 @@ impl Notes {
     }
 
     fn gap(&self, details: &serde_json::Value) -> AuditRow {
-        AuditRow {
-            id: 0,
-            at: self.store.now(),
-            principal_id: None,
-            principal: "system".to_owned(),
-            action: "audit.gap".to_owned(),
-            project: None,
-            target: "audit".to_owned(),
-            outcome: "failed".to_owned(),
-            details: details.to_string(),
-            address: None,
-            request_id: None,
-        }
+        let row = row(&Caller::system(), self.store.now(), "audit.gap", "audit");
+        AuditRow { outcome: "failed".to_owned(), details: details.to_string(), ..row }
     }
 
     /// Writes what gathers until the future is dropped; then call [`Notes::end`].

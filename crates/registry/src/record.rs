@@ -2,13 +2,30 @@
 
 use metadata::model::ProjectId;
 use metadata::model::audit::{self, AuditRow};
-use metadata::{Tx, outbox};
+use metadata::{Timestamp, Tx, outbox};
 use oci::Digest;
 
 use crate::Registry;
 use crate::access::{Grant, Push};
 use crate::caller::Caller;
 use crate::error::Error;
+
+/// The record of what a caller did, of no project and still without an id.
+pub(crate) fn row(caller: &Caller, at: Timestamp, action: &str, target: &str) -> AuditRow {
+    AuditRow {
+        id: 0,
+        at,
+        principal_id: caller.principal.id,
+        principal: caller.principal.name.to_string(),
+        action: action.to_owned(),
+        project: None,
+        target: target.to_owned(),
+        outcome: "done".to_owned(),
+        details: "{}".to_owned(),
+        address: caller.address.clone(),
+        request_id: caller.request_id.clone(),
+    }
+}
 
 impl Registry {
     /// Records what `tx` does.
@@ -20,20 +37,9 @@ impl Registry {
         project: Option<ProjectId>,
         target: &str,
     ) -> Result<(), Error> {
-        let row = AuditRow {
-            id: self.store.ids().next().await?,
-            at: self.store.now(),
-            principal_id: caller.principal.id,
-            principal: caller.principal.name.to_string(),
-            action: action.to_owned(),
-            project,
-            target: target.to_owned(),
-            outcome: "done".to_owned(),
-            details: "{}".to_owned(),
-            address: caller.address.clone(),
-            request_id: caller.request_id.clone(),
-        };
-        audit::insert(tx, &row);
+        let id = self.store.ids().next().await?;
+        let row = row(caller, self.store.now(), action, target);
+        audit::insert(tx, &AuditRow { id, project, ..row });
         Ok(())
     }
 

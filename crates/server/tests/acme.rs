@@ -5,7 +5,6 @@
 mod common;
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use server::http::tls::{Source, Tls};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use common::{TestServer, limits, start, tool};
+use common::{TestServer, free_port, limits, start, tool};
 
 /// No test waits longer for the authority, on however slow a machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -46,10 +45,6 @@ impl Drop for Pebble {
             let _ = child.wait();
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("addr").port()
 }
 
 impl Pebble {

@@ -3,7 +3,6 @@
 #[expect(dead_code, reason = "each test file uses its part of the harness")]
 mod common;
 
-use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::StatusCode;
 use tokio::process::{Child, Command};
 
-use common::tool;
+use common::{free_port, tool};
 
 /// No test waits longer, on however slow a machine.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,10 +20,6 @@ const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 const PASSWORD: &str = "a long password of the test";
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("addr").port()
-}
 
 async fn until_answered(url: &str) -> reqwest::Response {
     let asked = tokio::time::timeout(PATIENCE, async {

@@ -4,6 +4,7 @@ use oci::{Digest, Tag};
 
 use super::{PrincipalId, ProjectId, RepositoryId};
 use crate::error::StoreError;
+use crate::statement::Statement;
 use crate::store::Store;
 use crate::tx::{Expect, Tx};
 use crate::value::Row;
@@ -75,8 +76,7 @@ impl Store {
         digest: &Digest,
         limit: u32,
     ) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&REACHING, &params![repository, digest, limit]).await?;
-        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+        self.tag_names(&REACHING, repository, digest, limit).await
     }
 
     /// The tags that reach a manifest which refers to a blob.
@@ -86,7 +86,17 @@ impl Store {
         blob: &Digest,
         limit: u32,
     ) -> Result<Vec<String>, StoreError> {
-        let rows = self.rows(&REACHING_BLOB, &params![repository, blob, limit]).await?;
+        self.tag_names(&REACHING_BLOB, repository, blob, limit).await
+    }
+
+    async fn tag_names(
+        &self,
+        statement: &'static Statement,
+        repository: RepositoryId,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(statement, &params![repository, digest, limit]).await?;
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
     }
 

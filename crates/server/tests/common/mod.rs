@@ -115,6 +115,11 @@ impl TestServer {
     }
 }
 
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("addr").port()
+}
+
 /// A program of others, if it is installed: in the tests' cache of built ones or on the path.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("TOOLS_DIR")
