@@ -17,6 +17,9 @@ pub const MAX_TAG_PARAMETERS: usize = 10;
 /// Longest query accepted, in bytes.
 pub const MAX_QUERY_BYTES: usize = 16 * 1024;
 
+/// Most artifact types that one list of referrers is filtered by: each is a list of its own.
+const MAX_ARTIFACT_TYPES: usize = 32;
+
 /// An HTTP method of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -187,11 +190,7 @@ impl Operation {
             Target::Referrers(name, subject) if reading => Ok(Self::ListReferrers {
                 repo: repo(name)?,
                 subject: digest(subject)?,
-                artifact_types: query
-                    .all("artifactType")
-                    .filter(|text| !text.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
+                artifact_types: query.artifact_types()?,
                 page: query.page()?,
             }),
             Target::Manifest(name, reference) => manifest(method, name, reference, &query),
@@ -375,6 +374,15 @@ impl Query {
 
     fn one<'a>(&'a self, key: &'a str) -> Option<&'a str> {
         self.all(key).next()
+    }
+
+    fn artifact_types(&self) -> Result<Vec<String>, OperationError> {
+        let types: Vec<_> = self.all("artifactType").filter(|text| !text.is_empty()).collect();
+        if types.len() > MAX_ARTIFACT_TYPES {
+            let message = format!("at most {MAX_ARTIFACT_TYPES} artifact types can be asked for at once");
+            return Err(OperationError::Invalid(ErrorCode::Unsupported, message));
+        }
+        Ok(types.into_iter().map(str::to_owned).collect())
     }
 
     fn page(&self) -> Result<Page, OperationError> {

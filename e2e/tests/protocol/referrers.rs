@@ -63,6 +63,10 @@ fn the_filter_is_applied_and_said() -> Outcome {
     let answer = expect(arena.fetch(&format!("{base}?artifactType={SBOM}"))?, &[200])?;
     assert_eq!(answer.header("oci-filters-applied"), Some("artifactType"));
     assert_eq!(answer.json()["manifests"].as_array().map(Vec::len), Some(1));
+    let both = format!("{base}?artifactType={SBOM}&artifactType={SIGNATURE}");
+    assert_eq!(listed(&arena, &both)?, expected, "two types, in order of digest");
+    assert_eq!(listed(&arena, &format!("{both}&last={}", expected[0]))?, expected[1..]);
+    expect(arena.fetch(&format!("{base}?{}", "artifactType=a&".repeat(33)))?, &[400])?;
     for odd in ["100%25", "%27%22", "a%0d%0ab", "unknown%2Ftype", "%FF"] {
         let answer = expect(arena.fetch(&format!("{base}?artifactType={odd}"))?, &[200, 400])?;
         let count = answer.json()["manifests"].as_array().map_or(0, Vec::len);

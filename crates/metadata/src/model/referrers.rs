@@ -6,11 +6,11 @@ use super::RepositoryId;
 use crate::error::StoreError;
 use crate::params;
 use crate::store::Store;
-use crate::value::Value;
+use crate::value::Row;
 
 crate::statements! {
     ALL = Scan "SELECT digest, media_type, artifact_type, size_bytes, annotations FROM manifest WHERE repository_id = $1 AND subject = $2 AND digest > $3 ORDER BY digest LIMIT $4";
-    OF_TYPES = Scan "SELECT digest, media_type, artifact_type, size_bytes, annotations FROM manifest WHERE repository_id = $1 AND subject = $2 AND digest > $3 AND artifact_type IN (SELECT value FROM bonded_texts($5)) ORDER BY digest LIMIT $4";
+    OF_TYPE = Scan "SELECT digest, media_type, artifact_type, size_bytes, annotations FROM manifest WHERE repository_id = $1 AND subject = $2 AND digest > $3 AND artifact_type = $5 ORDER BY digest LIMIT $4";
 }
 
 /// One referrer.
@@ -28,33 +28,38 @@ pub struct ReferrerRow {
     pub annotations: String,
 }
 
+fn parse(row: &Row) -> Result<ReferrerRow, StoreError> {
+    Ok(ReferrerRow {
+        digest: row.digest(0)?,
+        media_type: row.text(1)?.to_owned(),
+        artifact_type: row.opt_text(2)?.map(str::to_owned),
+        size_bytes: row.uint(3)?,
+        annotations: row.text(4)?.to_owned(),
+    })
+}
+
 impl Store {
-    /// Referrers of `subject` in order of digest after `last`, of the given artifact types (all when empty).
+    /// Referrers of `subject` in order of digest after `last`.
     pub async fn referrers(
         &self,
         repository: RepositoryId,
         subject: &Digest,
-        artifact_types: &[String],
         last: &str,
         limit: u32,
     ) -> Result<Vec<ReferrerRow>, StoreError> {
-        let mut params = params![repository, subject, last, limit].to_vec();
-        let rows = if artifact_types.is_empty() {
-            self.rows(&ALL, &params).await?
-        } else {
-            params.push(Value::texts(artifact_types));
-            self.rows(&OF_TYPES, &params).await?
-        };
-        rows.iter()
-            .map(|row| {
-                Ok(ReferrerRow {
-                    digest: row.digest(0)?,
-                    media_type: row.text(1)?.to_owned(),
-                    artifact_type: row.opt_text(2)?.map(str::to_owned),
-                    size_bytes: row.uint(3)?,
-                    annotations: row.text(4)?.to_owned(),
-                })
-            })
-            .collect()
+        self.rows(&ALL, &params![repository, subject, last, limit]).await?.iter().map(parse).collect()
+    }
+
+    /// The same of one artifact type.
+    pub async fn referrers_of_type(
+        &self,
+        repository: RepositoryId,
+        subject: &Digest,
+        artifact_type: &str,
+        last: &str,
+        limit: u32,
+    ) -> Result<Vec<ReferrerRow>, StoreError> {
+        let params = params![repository, subject, last, limit, artifact_type];
+        self.rows(&OF_TYPE, &params).await?.iter().map(parse).collect()
     }
 }

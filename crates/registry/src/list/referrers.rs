@@ -3,6 +3,9 @@
 //! Clients without the referrers API keep the same list as an index under the fallback tag. Every manifest in it
 //! that names the subject is stored with that edge, so it appears here too and needs no merging.
 
+use std::collections::BTreeSet;
+
+use metadata::model::RepositoryId;
 use metadata::model::referrers::ReferrerRow;
 use oci::{Digest, Page};
 
@@ -46,7 +49,7 @@ impl Registry {
             return Ok(ReferrerPage { rows: Vec::new(), more: false });
         }
         let last = page.last.as_deref().unwrap_or_default();
-        let mut rows = self.store.referrers(repository.id, subject, artifact_types, last, limit + 1).await?;
+        let mut rows = self.referrers_after(repository.id, subject, artifact_types, last, limit + 1).await?;
         let mut size = 0;
         let fitting = rows.iter().take_while(|row| {
             size += row.annotations.len() + 400;
@@ -56,5 +59,25 @@ impl Registry {
         let more = rows.len() > keep;
         rows.truncate(keep);
         Ok(ReferrerPage { rows, more })
+    }
+    /// At most `limit` referrers after `last`; each type is read in order of its own, so that a rare one is quick.
+    async fn referrers_after(
+        &self,
+        repository: RepositoryId,
+        subject: &Digest,
+        artifact_types: &[String],
+        last: &str,
+        limit: u32,
+    ) -> Result<Vec<ReferrerRow>, Error> {
+        if artifact_types.is_empty() {
+            return Ok(self.store.referrers(repository, subject, last, limit).await?);
+        }
+        let mut rows = Vec::new();
+        for artifact_type in artifact_types.iter().collect::<BTreeSet<_>>() {
+            rows.extend(self.store.referrers_of_type(repository, subject, artifact_type, last, limit).await?);
+        }
+        rows.sort_unstable_by_key(|row| row.digest);
+        rows.truncate(limit as usize);
+        Ok(rows)
     }
 }
