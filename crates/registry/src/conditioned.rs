@@ -5,17 +5,27 @@
 //! fallback) count as the tags of their subject. Callers whose right holds for every tag never come here: their path
 //! stays one read.
 
-use metadata::model::RepositoryId;
 use metadata::model::blob::BlobRow;
+use metadata::model::{PrincipalId, RepositoryId};
 use oci::{Digest, Tag};
 use policy::TagRule;
 
 use crate::Registry;
-use crate::access::{Grant, Pull};
+use crate::access::{Grant, Pull, Push};
+use crate::caller::Caller;
 use crate::error::{Error, Refusal};
 
 /// Most tags that are looked at for one manifest or blob.
 const MAX_TAGS: u32 = 10_000;
+
+/// How much of a repository a push may refer to.
+#[derive(Clone, Debug)]
+pub(crate) enum Reach {
+    /// All that it holds.
+    Whole,
+    /// What the pusher brought, and what tags of this rule reach.
+    Part(Option<TagRule>),
+}
 
 impl Registry {
     /// Whether the grant holds for a tag.
@@ -63,8 +73,8 @@ impl Registry {
         Ok(if reached { tags.iter().all(|tag| rule.permits(tag)) } else { rule.permits_untagged() })
     }
 
-    /// A blob that the caller may read: linked to the repository and, for who may not read all of it, referred to by
-    /// a manifest that the caller may pull.
+    /// A blob that the caller may read: linked to the repository and, for who may not read all of it, brought by the
+    /// caller a short while ago or referred to by a manifest that the caller may pull.
     pub(crate) async fn readable_blob(
         &self,
         grant: &Grant<Pull>,
@@ -74,8 +84,72 @@ impl Registry {
         let Some(row) = self.store.blob_in(grant.project, name, digest).await? else { return Ok(None) };
         let Some(rule) = grant.tags() else { return Ok(Some(row)) };
         let Some(repository) = self.store.repository(grant.project, name).await? else { return Ok(None) };
-        let tags = self.store.tags_reaching_blob(repository.id, digest, MAX_TAGS).await?;
-        Ok(self.covers_some(rule, repository.id, tags).await?.then_some(row))
+        let covered = self.brought(grant, repository.id, digest).await?
+            || self.covers_blob(rule, repository.id, digest).await?;
+        Ok(covered.then_some(row))
+    }
+
+    /// How much of the repository a pusher may refer to.
+    pub(crate) async fn reach(&self, caller: &Caller, grant: &Grant<Push>) -> Result<Reach, Error> {
+        match self.access.grant::<Pull>(&caller.principal, &grant.repo).await {
+            Ok(reader) => Ok(reader.tags().map_or(Reach::Whole, |rule| Reach::Part(Some(rule.clone())))),
+            Err(Error::Refused(_)) => Ok(Reach::Part(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a push may refer to a blob that the repository holds: else naming a digest would be enough to read it.
+    pub(crate) async fn reaches_blob(
+        &self,
+        reach: &Reach,
+        grant: &Grant<Push>,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let Reach::Part(rule) = reach else { return Ok(true) };
+        if self.brought(grant, repository, digest).await? {
+            return Ok(true);
+        }
+        let Some(rule) = rule else { return Ok(false) };
+        self.covers_blob(rule, repository, digest).await
+    }
+
+    /// Whether a push may refer to a manifest that the repository holds and `by` pushed.
+    pub(crate) async fn reaches_manifest(
+        &self,
+        reach: &Reach,
+        grant: &Grant<Push>,
+        repository: RepositoryId,
+        (digest, by): (&Digest, PrincipalId),
+    ) -> Result<bool, Error> {
+        let Reach::Part(rule) = reach else { return Ok(true) };
+        if by == grant.principal {
+            return Ok(true);
+        }
+        let Some(rule) = rule else { return Ok(false) };
+        let tags = self.tags_reaching(repository, digest).await?;
+        self.covers_some(rule, repository, tags).await
+    }
+
+    /// Whether the caller was the last to bring a blob, which its lease keeps.
+    async fn brought<R>(
+        &self,
+        grant: &Grant<R>,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let now = self.store.now();
+        Ok(!self.store.blobs_brought(repository, grant.principal, now, [*digest]).await?.is_empty())
+    }
+
+    async fn covers_blob(
+        &self,
+        rule: &TagRule,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let tags = self.store.tags_reaching_blob(repository, digest, MAX_TAGS).await?;
+        self.covers_some(rule, repository, tags).await
     }
 
     /// The tags that reach a manifest.

@@ -55,14 +55,27 @@ impl Registry {
     /// Takes a corrupt object out of service: its blob is unknown until it is pushed again, the object is kept for
     /// inspection. Logged, and recorded in the audit.
     pub async fn quarantine(&self, found: CorruptObject) -> Result<(), Error> {
-        let key = found.key.to_string();
+        self.take_out_of_service(found.key, Some(u64::from(found.frame)), "frame checksum").await
+    }
+
+    /// The same for an object that is not there any more.
+    pub async fn quarantine_missing(&self, key: BlobKey) -> Result<(), Error> {
+        self.take_out_of_service(key, None, "missing").await
+    }
+
+    async fn take_out_of_service(
+        &self,
+        key: BlobKey,
+        frame: Option<u64>,
+        reason: &'static str,
+    ) -> Result<(), Error> {
+        let key = key.to_string();
         let Some(row) = self.store.blob_of_object(&key).await? else { return Ok(()) };
         if row.corrupt {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        let frame = u64::from(found.frame);
-        blob::quarantine(&mut tx, &row, Some(frame), "frame checksum", self.store.now());
+        blob::quarantine(&mut tx, &row, frame, reason, self.store.now());
         self.record(&mut tx, &Caller::system(), "blob.quarantine", None, &row.digest.to_string()).await?;
         match self.store.commit(tx).await {
             Err(error) if error.is_conflict() => Ok(()),
@@ -72,6 +85,7 @@ impl Registry {
                     blob.digest = %row.digest,
                     blob.object = key,
                     blob.frame = frame,
+                    reason,
                     "stored bytes are damaged: the blob was taken out of service until it is pushed again"
                 );
                 Ok(())

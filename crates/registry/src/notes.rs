@@ -2,8 +2,9 @@
 //! so that reading waits for nothing; `audit.strict` writes each before its answer. Equal ones of one caller in that
 //! time are one record that says how many they were.
 //!
-//! The queue is bounded. What does not fit, what the database does not take, and what a killed process had in memory
-//! is itself recorded: as a gap, with the number of records or the time since when they may be missing.
+//! The queue is bounded; while the database is away it fills. What does not fit, and what a killed process had in
+//! memory, is itself recorded: as a gap, with the number of records or the time since when they may be missing. A batch
+//! whose commit was not heard of is written again: a record may be there twice, none is missing.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +18,7 @@ use metadata::{CommitError, Store, Timestamp};
 use crate::caller::Caller;
 use crate::record::row;
 
-/// Records in memory, at most: some 10 MiB.
+/// Records in memory, at most: some 30 MiB when all their names are of the greatest length.
 const MOST: usize = 20_000;
 /// Records written by one statement.
 const BATCH: usize = 2000;
@@ -27,7 +28,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(500);
 const SEEN_EVERY: Duration = Duration::from_secs(20);
 /// A process that said nothing for so long is gone.
 const SILENT_AFTER: Duration = Duration::from_mins(2);
-/// Longest text in a record, in letters: a name with tag and digest is shorter.
+/// Longest text in a record, in bytes: a name with tag and digest is shorter.
 const MOST_NAME: usize = 1024;
 
 /// What happened.
@@ -65,22 +66,22 @@ struct Seen {
 }
 
 impl Seen {
-    fn row(self, same: Same) -> AuditRow {
+    fn row(&self, same: &Same) -> AuditRow {
         AuditRow {
             id: 0,
             at: self.at,
             principal_id: same.principal_id,
-            principal: clean(&same.principal),
+            principal: same.principal.to_string(),
             action: same.action.to_owned(),
             project: same.project,
-            target: clean(&same.target),
+            target: same.target.clone(),
             outcome: same.outcome.to_owned(),
             details: match self.times {
                 1 => "{}".to_owned(),
                 times => serde_json::json!({ "times": times }).to_string(),
             },
-            address: same.address,
-            request_id: self.request_id,
+            address: same.address.clone(),
+            request_id: self.request_id.clone(),
         }
     }
 }
@@ -89,6 +90,27 @@ impl Seen {
 struct Pending {
     seen: HashMap<Same, Seen>,
     lost: u64,
+}
+
+impl Pending {
+    fn add(&mut self, same: Same, seen: Seen) {
+        let order = self.seen.len();
+        match self.seen.entry(same) {
+            Entry::Occupied(mut before) => before.get_mut().times += seen.times,
+            Entry::Vacant(place) if order < MOST => {
+                place.insert(Seen { order, ..seen });
+            }
+            Entry::Vacant(_) => self.lost += seen.times,
+        }
+    }
+
+    /// What gathered, in its order, and how many did not fit.
+    fn take(&mut self) -> (Vec<(Same, Seen)>, u64) {
+        let Self { seen, lost } = std::mem::take(self);
+        let mut gathered: Vec<_> = seen.into_iter().collect();
+        gathered.sort_by_key(|(_, seen)| seen.order);
+        (gathered, lost)
+    }
 }
 
 /// The records in memory.
@@ -110,27 +132,18 @@ impl Notes {
     pub async fn note(&self, caller: &Caller, note: Note<'_>) -> Result<(), CommitError> {
         let same = Same {
             principal_id: caller.principal.id,
-            principal: caller.principal.name.clone(),
+            principal: clean(&caller.principal.name).into(),
             address: caller.address.clone(),
             action: note.action,
             project: note.project,
-            target: note.target.to_owned(),
+            target: clean(note.target),
             outcome: note.outcome,
         };
-        let seen =
-            |order| Seen { order, at: self.store.now(), request_id: caller.request_id.clone(), times: 1 };
+        let seen = Seen { order: 0, at: self.store.now(), request_id: caller.request_id.clone(), times: 1 };
         if self.strict {
-            return self.write(&mut [seen(0).row(same)], false).await;
+            return self.write(&mut [seen.row(&same)], false).await;
         }
-        let mut pending = self.lock();
-        let order = pending.seen.len();
-        match pending.seen.entry(same) {
-            Entry::Occupied(mut before) => before.get_mut().times += 1,
-            Entry::Vacant(place) if order < MOST => {
-                place.insert(seen(order));
-            }
-            Entry::Vacant(_) => pending.lost += 1,
-        }
+        self.lock().add(same, seen);
         Ok(())
     }
 
@@ -152,33 +165,33 @@ impl Notes {
         self.store.commit(tx).await
     }
 
-    /// Writes what gathered. What cannot be written is counted as lost, and that is recorded once writing works again.
+    /// Writes what gathered. What cannot be written now waits for the next time.
     pub async fn flush(&self) -> Result<(), CommitError> {
-        let Pending { seen, mut lost } = std::mem::take(&mut *self.lock());
-        let mut rest: u64 = seen.values().map(|seen| seen.times).sum();
-        let mut happened: Vec<_> = seen.into_iter().collect();
-        happened.sort_by_key(|(_, seen)| seen.order);
-        let mut happened = happened.into_iter().peekable();
-        while lost > 0 || happened.peek().is_some() {
-            let mut written = 0;
-            let mut rows: Vec<_> = happened
-                .by_ref()
-                .take(BATCH)
-                .map(|(same, seen)| {
-                    written += seen.times;
-                    seen.row(same)
-                })
-                .collect();
+        let (mut gathered, mut lost) = self.lock().take();
+        while lost > 0 || !gathered.is_empty() {
+            let count = gathered.len().min(BATCH);
+            let mut rows: Vec<_> = gathered.iter().take(count).map(|(same, seen)| seen.row(same)).collect();
             if lost > 0 {
                 rows.push(self.gap(&serde_json::json!({ "lost": lost })));
             }
             if let Err(error) = self.write(&mut rows, true).await {
-                self.lock().lost += rest + lost;
+                self.put_back(gathered, lost);
                 return Err(error);
             }
-            (rest, lost) = (rest - written, 0);
+            gathered.drain(..count);
+            lost = 0;
         }
         Ok(())
+    }
+
+    /// Puts what was not written before what came since.
+    fn put_back(&self, gathered: Vec<(Same, Seen)>, lost: u64) {
+        let mut pending = self.lock();
+        let (newer, newer_lost) = pending.take();
+        pending.lost = lost + newer_lost;
+        for (same, seen) in gathered.into_iter().chain(newer) {
+            pending.add(same, seen);
+        }
     }
 
     fn gap(&self, details: &serde_json::Value) -> AuditRow {
@@ -186,15 +199,19 @@ impl Notes {
         AuditRow { outcome: "failed".to_owned(), details: details.to_string(), ..row }
     }
 
-    /// Writes what gathers until the future is dropped; then call [`Notes::end`].
-    pub async fn keep(&self) {
+    /// Writes what gathers, until `end`; then all that is left: nothing is missing after a graceful end.
+    pub async fn keep(&self, end: impl Future<Output = ()>) -> Result<(), CommitError> {
+        let mut end = std::pin::pin!(end);
         let mut flushes = tokio::time::interval(FLUSH_EVERY);
         flushes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seen: Option<Timestamp> = None;
         loop {
-            flushes.tick().await;
+            tokio::select! {
+                () = &mut end => return self.end().await,
+                _ = flushes.tick() => {}
+            }
             if let Err(error) = self.flush().await {
-                tracing::warn!(%error, "audit records of pulls, logins and denials are lost; the gap will be recorded");
+                tracing::warn!(%error, "audit records of pulls, logins and denials wait for the database");
             }
             if seen.is_none_or(|seen| self.store.now().since(seen) >= SEEN_EVERY) {
                 match self.live().await {
@@ -226,8 +243,7 @@ impl Notes {
         Ok(())
     }
 
-    /// The graceful end: everything is written, nothing is missing.
-    pub async fn end(&self) -> Result<(), CommitError> {
+    async fn end(&self) -> Result<(), CommitError> {
         self.flush().await?;
         let mut tx = self.store.begin().await?;
         notes::gone(&mut tx, &self.writer);
@@ -237,8 +253,39 @@ impl Notes {
 
 /// A text as databases take it, and bounded.
 fn clean(text: &str) -> String {
-    if text.len() <= MOST_NAME && !text.contains('\0') {
-        return text.to_owned();
+    let text = &text[..text.floor_char_boundary(MOST_NAME)];
+    text.chars().filter(|letter| *letter != '\0').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metadata::{Engine as _, ManualClock, SeededRandom, Sqlite};
+
+    #[tokio::test]
+    async fn what_the_database_does_not_take_waits_before_what_comes_later() {
+        let engine = Sqlite::memory().unwrap();
+        let store =
+            Store::new(engine.clone(), Arc::new(ManualClock::default()), Arc::new(SeededRandom::new(1)));
+        let notes = Notes::new(store.clone(), false);
+        let note = async |target: &str| {
+            let note = Note { action: "manifest.get", project: None, target, outcome: "denied" };
+            notes.note(&Caller::system(), note).await.unwrap();
+        };
+        note("first").await;
+        engine.close().await;
+        assert!(notes.flush().await.is_err());
+        note("second").await;
+        note("first").await;
+        let (waiting, lost) = notes.lock().take();
+        let waiting: Vec<_> = waiting.iter().map(|(same, seen)| (same.target.as_str(), seen.times)).collect();
+        assert_eq!((waiting, lost), (vec![("first", 2), ("second", 1)], 0));
     }
-    text.chars().filter(|letter| *letter != '\0').take(MOST_NAME).collect()
+
+    #[test]
+    fn texts_are_cut_between_letters_and_have_no_zero() {
+        assert_eq!(clean("a\0b"), "ab");
+        let long = clean(&"ä".repeat(1000));
+        assert!(long.len() <= MOST_NAME && long.chars().all(|letter| letter == 'ä'));
+    }
 }

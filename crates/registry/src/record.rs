@@ -56,7 +56,13 @@ impl Registry {
             [] => format!("{}@{digest}", grant.repo),
             [first, ..] => format!("{}:{first}@{digest}", grant.repo),
         };
-        self.record(tx, caller, "manifest.put", Some(grant.project), &target).await?;
+        let row = row(caller, self.store.now(), "manifest.put", &target);
+        let details = match tags {
+            [] | [_] => row.details,
+            _ => serde_json::json!({ "tags": tags }).to_string(),
+        };
+        let id = self.store.ids().next().await?;
+        audit::insert(tx, &AuditRow { id, project: Some(grant.project), details, ..row });
         let payload = serde_json::json!({
             "repository": grant.repo.as_str(),
             "digest": digest,

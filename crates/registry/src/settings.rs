@@ -26,8 +26,6 @@ pub struct Settings {
     pub require_blobs: bool,
     /// Whether an index must have all its children in the repository.
     pub require_children: bool,
-    /// Whether anything may be deleted through the APIs.
-    pub deletes: bool,
     /// Whether a pull, login or denial waits until its record is durable.
     pub audit_strict: bool,
     /// Whether pulls are recorded.
@@ -63,7 +61,6 @@ impl Default for Settings {
             create_projects_on_push: true,
             require_blobs: true,
             require_children: false,
-            deletes: true,
             audit_strict: false,
             audit_pulls: true,
             token_ttl: Duration::from_mins(5),

@@ -42,6 +42,11 @@ impl IngestState {
         out.seal()
     }
 
+    /// The algorithm that the bytes are hashed with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Reads the stored form. Damaged, cut, foreign or contradicting bytes are [`BlobError::State`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BlobError> {
         let mut fields = Decoder::new(bytes, MAGIC, VERSION)?;

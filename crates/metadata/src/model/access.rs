@@ -21,6 +21,7 @@ crate::statements! {
     REMOVE_MARK = Write "INSERT INTO access_removed (kind, id, generation) VALUES ($1, $2, (SELECT generation FROM access_generation WHERE id = 1))";
     INSERT_GRANT = Write "INSERT INTO access_grant (id, principal_id, project_id, role, effect, conditions, created_at, generation, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT generation FROM access_generation WHERE id = 1), $8)";
     UPDATE_GRANT = Write "UPDATE access_grant SET role = $2, effect = $3, conditions = $4, generation = (SELECT generation FROM access_generation WHERE id = 1), tx = $5 WHERE id = $1";
+    ADMINISTRATORS = Check "SELECT 1 FROM access_grant g JOIN principal p ON p.id = g.principal_id WHERE g.project_id IS NULL AND g.role = 'system-admin' AND g.effect = 'allow' AND g.conditions = '{}' AND p.disabled = 0";
     DELETE_GRANT = Write "DELETE FROM access_grant WHERE id = $1";
     MARK_GRANTS_OF_PRINCIPAL = Write "INSERT INTO access_removed (kind, id, generation) SELECT 'grant', id, (SELECT generation FROM access_generation WHERE id = 1) FROM access_grant WHERE principal_id = $1";
     MARK_GRANTS_OF_PROJECT = Write "INSERT INTO access_removed (kind, id, generation) SELECT 'grant', id, (SELECT generation FROM access_generation WHERE id = 1) FROM access_grant WHERE project_id = $1";
@@ -190,6 +191,12 @@ pub fn update_grant(tx: &mut Tx, row: &GrantRow) {
 pub fn delete_grant(tx: &mut Tx, id: GrantId) {
     mark_removed(tx, "grant", id.get());
     tx.step_or(&DELETE_GRANT, params![id], Expect::Rows(1), "grant");
+}
+
+/// An installation nobody administers is a conflict at `administrator`. The value raised the generation before, which
+/// makes such values take turns.
+pub fn stays_administered(tx: &mut Tx) {
+    tx.step_or(&ADMINISTRATORS, params![], Expect::AtLeast(1), "administrator");
 }
 
 /// Marks the grants that vanish with a principal.

@@ -2,15 +2,12 @@
 
 use super::{PrincipalId, ProjectId};
 use crate::error::StoreError;
-use crate::store::Store;
 use crate::tx::{Expect, Tx};
 use crate::value::Row;
 use crate::{Timestamp, params};
 
 crate::statements! {
     INSERT = Write "INSERT INTO audit (id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
-    LIST = Scan "SELECT id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";
-    LIST_PROJECT = Scan "SELECT id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id FROM audit WHERE project_id = $3 AND id < $1 ORDER BY id DESC LIMIT $2";
 }
 
 /// One record.
@@ -54,22 +51,6 @@ pub(super) fn parse(row: &Row) -> Result<AuditRow, StoreError> {
         address: row.opt_text(9)?.map(str::to_owned),
         request_id: row.opt_text(10)?.map(str::to_owned),
     })
-}
-
-impl Store {
-    /// Records before `before` (exclusive), newest first; of one project when given.
-    pub async fn audit_records(
-        &self,
-        project: Option<ProjectId>,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<AuditRow>, StoreError> {
-        let rows = match project {
-            None => self.rows(&LIST, &params![before, limit]).await?,
-            Some(project) => self.rows(&LIST_PROJECT, &params![before, limit, project]).await?,
-        };
-        rows.iter().map(parse).collect()
-    }
 }
 
 /// Records what this transaction does.

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use oci::Digest;
 
-use super::{ProjectId, RepositoryId};
+use super::{PrincipalId, ProjectId, RepositoryId};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tx::{Expect, Tx};
@@ -23,7 +23,8 @@ crate::statements! {
     INSERT_FRAMES = Write "INSERT INTO object_frames (object_key, first_frame, sums) VALUES ($1, $2, $3)";
     FRAMES = Read "SELECT sums FROM object_frames WHERE object_key = $1 AND first_frame = $2";
     DELETE_FRAMES = Write "DELETE FROM object_frames WHERE object_key = $1";
-    LINK = Write "INSERT INTO repository_blob (repository_id, digest, lease_until, tx) VALUES ($1, $2, $3, $4) ON CONFLICT (repository_id, digest) DO UPDATE SET lease_until = GREATEST(repository_blob.lease_until, excluded.lease_until)";
+    LINK = Write "INSERT INTO repository_blob (repository_id, digest, lease_until, linked_by, tx) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (repository_id, digest) DO UPDATE SET lease_until = GREATEST(repository_blob.lease_until, excluded.lease_until), linked_by = excluded.linked_by";
+    LINKED_BY = Read "SELECT digest FROM repository_blob WHERE repository_id = $1 AND linked_by = $2 AND lease_until > $3 AND digest IN (SELECT value FROM bonded_texts($4))";
     FILL_GAPS = Write "INSERT INTO manifest_blob (repository_id, manifest, blob) SELECT repository_id, manifest, blob FROM manifest_gap WHERE repository_id = $1 AND blob = $2";
     CLOSE_GAPS = Write "DELETE FROM manifest_gap WHERE repository_id = $1 AND blob = $2";
     UNLINK = Write "DELETE FROM repository_blob WHERE repository_id = $1 AND digest = $2 AND NOT EXISTS (SELECT 1 FROM manifest_blob WHERE repository_id = $1 AND blob = $2)";
@@ -33,7 +34,6 @@ crate::statements! {
     OLDEST_CHECKED = Scan "SELECT digest, size_bytes, object_key, corrupt FROM blob WHERE checked_at < $1 AND corrupt = 0 ORDER BY checked_at LIMIT $2";
     SET_CHECKED = Write "UPDATE blob SET checked_at = $3 WHERE digest = $1 AND object_key = $2";
     AFTER = Scan "SELECT digest, size_bytes, object_key, corrupt FROM blob WHERE digest > $1 ORDER BY digest LIMIT $2";
-    USED = Scan "SELECT COALESCE(CAST(SUM(size_bytes) AS INT8), 0), count(*) FROM blob";
     KNOWN_OBJECTS = Read "SELECT object_key FROM blob WHERE object_key IN (SELECT value FROM bonded_texts($1)) UNION ALL SELECT object_key FROM upload_session WHERE object_key IN (SELECT value FROM bonded_texts($1)) UNION ALL SELECT object_key FROM object_trash WHERE object_key IN (SELECT value FROM bonded_texts($1)) UNION ALL SELECT object_key FROM object_quarantine WHERE object_key IN (SELECT value FROM bonded_texts($1))";
 }
 
@@ -91,6 +91,19 @@ impl Store {
         rows.iter().map(|row| Ok((row.digest(0)?, row.uint(1)?))).collect()
     }
 
+    /// Those of `digests` that `by` was the last to bring, with a lease that goes on after `now`.
+    pub async fn blobs_brought(
+        &self,
+        repository: RepositoryId,
+        by: PrincipalId,
+        now: Timestamp,
+        digests: impl IntoIterator<Item = Digest>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let list = Value::texts(digests.into_iter().map(|digest| digest.to_string()));
+        let rows = self.rows(&LINKED_BY, &[repository.into(), by.into(), now.into(), list]).await?;
+        rows.iter().map(|row| row.digest(0)).collect()
+    }
+
     /// Repositories that hold a blob, at most `limit`, as (project, name inside it).
     pub async fn blob_holders(
         &self,
@@ -115,14 +128,6 @@ impl Store {
     /// Blobs in order of digest after `last`.
     pub async fn blobs_after(&self, last: &str, limit: u32) -> Result<Vec<BlobRow>, StoreError> {
         self.rows(&AFTER, &params![last, limit]).await?.iter().map(parse).collect()
-    }
-
-    /// Bytes and number of all blobs.
-    pub async fn blob_totals(&self) -> Result<(u64, u64), StoreError> {
-        match self.row(&USED, &[]).await? {
-            Some(row) => Ok((row.uint(0)?, row.uint(1)?)),
-            None => Ok((0, 0)),
-        }
     }
 
     /// Those of `keys` that some row names.
@@ -166,11 +171,11 @@ pub fn delete_frames(tx: &mut Tx, object_key: &str) {
     tx.step(&DELETE_FRAMES, params![object_key], Expect::Any);
 }
 
-/// Makes a blob readable in a repository and keeps it there without a manifest until `lease_until`. A blob collected
-/// meanwhile is a conflict at `link`.
-pub fn link(tx: &mut Tx, repository: RepositoryId, digest: &Digest, lease_until: Timestamp) {
+/// Makes a blob readable in a repository and keeps it there without a manifest until `lease_until`; `by` brought it.
+/// A blob collected meanwhile is a conflict at `link`.
+pub fn link(tx: &mut Tx, repository: RepositoryId, digest: &Digest, lease_until: Timestamp, by: PrincipalId) {
     let id = tx.id();
-    tx.step_or(&LINK, params![repository, digest, lease_until, id], Expect::Rows(1), "link");
+    tx.step_or(&LINK, params![repository, digest, lease_until, by, id], Expect::Rows(1), "link");
     tx.step(&FILL_GAPS, params![repository, digest], Expect::Any);
     tx.step(&CLOSE_GAPS, params![repository, digest], Expect::Any);
 }

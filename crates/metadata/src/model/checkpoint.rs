@@ -410,7 +410,7 @@ mod tests {
     ];
 
     /// Columns that are derived or counted anew, marks of transactions, and bytes that are read apart.
-    const DERIVED: [&str; 9] = [
+    const DERIVED: [&str; 10] = [
         "generation",
         "tx",
         "gc_tx",
@@ -418,6 +418,7 @@ mod tests {
         "repository.manifest_count",
         "repository.tag_count",
         "blob.checked_at",
+        "repository_blob.linked_by",
         "manifest.bytes",
         "deleted_manifest.bytes",
     ];

@@ -1,5 +1,7 @@
 //! Deleted manifests that can still be restored. They hold their blobs until they expire.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use oci::Digest;
 
@@ -11,12 +13,16 @@ use crate::value::Row;
 use crate::{Timestamp, params};
 
 crate::statements! {
-    KEEP = Write "INSERT INTO deleted_manifest (id, repository_id, digest, media_type, bytes, tags, deleted_at, deleted_by, tx) SELECT $3, repository_id, digest, media_type, bytes, $4, $5, $6, $7 FROM manifest WHERE repository_id = $1 AND digest = $2";
+    KEEP = Write {
+        sqlite: "INSERT INTO deleted_manifest (id, repository_id, digest, media_type, bytes, tags, deleted_at, deleted_by, tx) SELECT ?3, repository_id, digest, media_type, bytes, (SELECT json_group_array(t.name) FROM (SELECT name FROM tag WHERE repository_id = ?1 AND digest = ?2 ORDER BY name_key, name) t), ?4, ?5, ?6 FROM manifest WHERE repository_id = ?1 AND digest = ?2",
+        postgres: "INSERT INTO deleted_manifest (id, repository_id, digest, media_type, bytes, tags, deleted_at, deleted_by, tx) SELECT $3, repository_id, digest, media_type, bytes, (SELECT COALESCE(json_agg(t.name ORDER BY t.name_key, t.name), '[]')::text FROM tag t WHERE t.repository_id = $1 AND t.digest = $2), $4, $5, $6 FROM manifest WHERE repository_id = $1 AND digest = $2",
+    };
     KEEP_BLOBS = Write "INSERT INTO deleted_manifest_blob (deleted_id, blob) SELECT $3, blob FROM manifest_blob WHERE repository_id = $1 AND manifest = $2";
     FIND = Read "SELECT id, repository_id, digest, media_type, bytes, tags, deleted_at FROM deleted_manifest WHERE id = $1";
     LIST = Scan "SELECT id, repository_id, digest, media_type, bytes, tags, deleted_at FROM deleted_manifest WHERE repository_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    BLOBS = Read "SELECT blob FROM deleted_manifest_blob WHERE deleted_id = $1 ORDER BY blob";
     DELETE = Write "DELETE FROM deleted_manifest WHERE id = $1";
-    END_LEASES = Write "UPDATE repository_blob SET lease_until = LEAST(lease_until, $2) WHERE repository_id = (SELECT repository_id FROM deleted_manifest WHERE id = $1) AND digest IN (SELECT blob FROM deleted_manifest_blob WHERE deleted_id = $1)";
+    END_LEASES = Write "UPDATE repository_blob SET lease_until = LEAST(lease_until, $2) WHERE lease_until <= (SELECT deleted_at FROM deleted_manifest WHERE id = $1) + $3 AND repository_id = (SELECT repository_id FROM deleted_manifest WHERE id = $1) AND digest IN (SELECT blob FROM deleted_manifest_blob WHERE deleted_id = $1)";
     EXPIRED = Scan "SELECT id FROM deleted_manifest WHERE deleted_at <= $1 ORDER BY deleted_at LIMIT $2";
 }
 
@@ -67,6 +73,11 @@ impl Store {
         self.rows(&LIST, &params![repository, after, limit]).await?.iter().map(parse).collect()
     }
 
+    /// The blobs that a deleted manifest holds.
+    pub async fn deleted_blobs(&self, id: DeletedId) -> Result<Vec<Digest>, StoreError> {
+        self.rows(&BLOBS, &params![id]).await?.iter().map(|row| row.digest(0)).collect()
+    }
+
     /// Manifests deleted at or before `deleted_until`, longest ago first.
     pub async fn deleted_expired(
         &self,
@@ -86,29 +97,29 @@ pub struct Kept<'a> {
     pub repository: RepositoryId,
     /// The manifest.
     pub digest: &'a Digest,
-    /// Its tags as a JSON list.
-    pub tags: &'a str,
     /// Who deletes it.
     pub by: PrincipalId,
     /// When.
     pub at: Timestamp,
 }
 
-/// Copies a live manifest before it is deleted in the same transaction.
+/// Copies a live manifest and the names of its tags before they are deleted in the same transaction.
 pub fn keep(tx: &mut Tx, kept: Kept<'_>) {
     let by = tx.id();
     tx.step_or(
         &KEEP,
-        params![kept.repository, kept.digest, kept.id, kept.tags, kept.at, kept.by, by],
+        params![kept.repository, kept.digest, kept.id, kept.at, kept.by, by],
         Expect::Rows(1),
         "manifest",
     );
     tx.step(&KEEP_BLOBS, params![kept.repository, kept.digest, kept.id], Expect::Any);
 }
 
-/// Forgets a deleted manifest whose window is over; its blobs stay in the repository only if something else needs them.
-pub fn expire(tx: &mut Tx, id: DeletedId, now: Timestamp) {
-    tx.step(&END_LEASES, params![id, now], Expect::Any);
+/// Forgets a deleted manifest whose window is over; its blobs stay in the repository only if something else needs them,
+/// or if they were brought again since: leases last `lease`.
+pub fn expire(tx: &mut Tx, id: DeletedId, now: Timestamp, lease: Duration) {
+    let lease = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
+    tx.step(&END_LEASES, params![id, now, lease], Expect::Any);
     forget(tx, id);
 }
 

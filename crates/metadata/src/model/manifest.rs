@@ -13,17 +13,21 @@ use crate::{Timestamp, params};
 crate::statements! {
     BY_TAG = Read "SELECT m.repository_id, m.digest, m.media_type, m.bytes, r.flags FROM repository r JOIN tag t ON t.repository_id = r.id JOIN manifest m ON m.repository_id = r.id AND m.digest = t.digest WHERE r.project_id = $1 AND r.name = $2 AND t.name = $3";
     BY_DIGEST = Read "SELECT m.repository_id, m.digest, m.media_type, m.bytes, r.flags FROM repository r JOIN manifest m ON m.repository_id = r.id WHERE r.project_id = $1 AND r.name = $2 AND m.digest = $3";
-    HEIGHTS = Read "SELECT digest, height FROM manifest WHERE repository_id = $1 AND digest IN (SELECT value FROM bonded_texts($2))";
+    HEIGHTS = Read "SELECT digest, height, pushed_by FROM manifest WHERE repository_id = $1 AND digest IN (SELECT value FROM bonded_texts($2))";
     INSERT = Write "INSERT INTO manifest (repository_id, digest, media_type, artifact_type, subject, size_bytes, content_bytes, height, annotations, pushed_at, pushed_by, bytes, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     SET_MEDIA_TYPE = Write "UPDATE manifest SET media_type = $3 WHERE repository_id = $1 AND digest = $2";
+    SET_PUSHER = Write "UPDATE manifest SET pushed_by = $3 WHERE repository_id = $1 AND digest = $2";
     INSERT_BLOBS = Write "INSERT INTO manifest_blob (repository_id, manifest, blob) SELECT $1, $2, value FROM bonded_texts($3)";
     INSERT_GAPS = Write "INSERT INTO manifest_gap (repository_id, manifest, blob) SELECT $1, $2, value FROM bonded_texts($3)";
+    HOLD_LINKS = Check "SELECT 1 FROM repository WHERE id = $1 FOR UPDATE";
+    FILL_GAPS = Write "INSERT INTO manifest_blob (repository_id, manifest, blob) SELECT g.repository_id, g.manifest, g.blob FROM manifest_gap g JOIN repository_blob rb ON rb.repository_id = g.repository_id AND rb.digest = g.blob WHERE g.repository_id = $1 AND g.manifest = $2";
+    CLOSE_GAPS = Write "DELETE FROM manifest_gap WHERE repository_id = $1 AND manifest = $2 AND EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.repository_id = $1 AND mb.manifest = $2 AND mb.blob = manifest_gap.blob)";
     INSERT_CHILDREN = Write "INSERT INTO manifest_child (repository_id, parent, child) SELECT $1, $2, value FROM bonded_texts($3)";
+    HOLD = Check "SELECT 1 FROM manifest WHERE repository_id = $1 AND digest = $2 FOR UPDATE";
+    HOLD_TAGS = Check "SELECT 1 FROM tag WHERE repository_id = $1 AND digest = $2 FOR UPDATE";
     DELETE = Write "DELETE FROM manifest WHERE repository_id = $1 AND digest = $2";
     REFERS_TO = Read "SELECT manifest FROM manifest_blob WHERE repository_id = $1 AND blob = $2 LIMIT 1";
     AFTER = Scan "SELECT m.digest, m.media_type, m.artifact_type, m.subject, m.size_bytes, m.content_bytes, m.pushed_at FROM manifest m WHERE m.repository_id = $1 AND m.digest > $2 ORDER BY m.digest LIMIT $3";
-    CHILDREN = Read "SELECT child FROM manifest_child WHERE repository_id = $1 AND parent = $2 ORDER BY child";
-    ALL_AFTER = Scan "SELECT r.full_name, m.digest, m.media_type, m.bytes FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.repository_id = $1 AND m.digest > $2 ORDER BY m.digest LIMIT $3";
 }
 
 /// A manifest as a pull reads it.
@@ -122,15 +126,16 @@ impl Store {
         self.row(&BY_DIGEST, &params![project, name, digest]).await?.as_ref().map(stored).transpose()
     }
 
-    /// Heights of those of `digests` that the repository holds.
+    /// Those of `digests` that the repository holds, with their heights and who pushed them.
     pub async fn manifest_heights(
         &self,
         repository: RepositoryId,
         digests: &[Digest],
-    ) -> Result<Vec<(Digest, u32)>, StoreError> {
+    ) -> Result<Vec<(Digest, u32, PrincipalId)>, StoreError> {
         let list = Value::texts(digests.iter().map(Digest::to_string));
         let rows = self.rows(&HEIGHTS, &[repository.into(), list]).await?;
-        rows.iter().map(|row| Ok((row.digest(0)?, u32::try_from(row.int(1)?).unwrap_or(u32::MAX)))).collect()
+        let height = |row: &Row| Ok(u32::try_from(row.int(1)?).unwrap_or(u32::MAX));
+        rows.iter().map(|row| Ok((row.digest(0)?, height(row)?, row.id(2)?))).collect()
     }
 
     /// Some live manifest that refers to a blob.
@@ -164,33 +169,18 @@ impl Store {
             })
             .collect()
     }
-
-    /// Manifests of a repository with their bytes, in order of digest after `last`: (digest, media type, bytes).
-    pub async fn manifest_bytes_after(
-        &self,
-        repository: RepositoryId,
-        last: &str,
-        limit: u32,
-    ) -> Result<Vec<(Digest, String, Bytes)>, StoreError> {
-        let rows = self.rows(&ALL_AFTER, &params![repository, last, limit]).await?;
-        rows.iter().map(|row| Ok((row.digest(1)?, row.text(2)?.to_owned(), row.bytes(3)?))).collect()
-    }
-
-    /// Children of an index.
-    pub async fn manifest_children(
-        &self,
-        repository: RepositoryId,
-        parent: &Digest,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let rows = self.rows(&CHILDREN, &params![repository, parent]).await?;
-        rows.iter().map(|row| row.digest(0)).collect()
-    }
 }
 
 /// Inserts a manifest with its edges. One of that digest is a conflict at `manifest`, a blob that left the repository
 /// meanwhile one at `manifest_blobs`.
+///
+/// A blob that was absent when the push read its state may come at the same time. Linking one locks the repository's row
+/// against the lock taken here, so that either this transaction sees the link or the link's sees the gap.
 pub fn insert(tx: &mut Tx, row: &NewManifest, at: Timestamp) {
     let id = tx.id();
+    if !row.gaps.is_empty() {
+        tx.step_or(&HOLD_LINKS, params![row.repository], Expect::Rows(1), "repository");
+    }
     let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     tx.step_or(
         &INSERT,
@@ -215,6 +205,10 @@ pub fn insert(tx: &mut Tx, row: &NewManifest, at: Timestamp) {
     edges(tx, &INSERT_BLOBS, row, &row.blobs, "manifest_blobs");
     edges(tx, &INSERT_GAPS, row, &row.gaps, "manifest_gaps");
     edges(tx, &INSERT_CHILDREN, row, &row.children, "manifest_children");
+    if !row.gaps.is_empty() {
+        tx.step(&FILL_GAPS, params![row.repository, row.digest], Expect::Any);
+        tx.step(&CLOSE_GAPS, params![row.repository, row.digest], Expect::Any);
+    }
 }
 
 fn edges(
@@ -240,6 +234,17 @@ pub fn set_media_type(tx: &mut Tx, repository: RepositoryId, digest: &Digest, me
         Expect::Rows(1),
         "manifest",
     );
+}
+
+/// Changes who counts as the pusher of the same bytes.
+pub fn set_pusher(tx: &mut Tx, repository: RepositoryId, digest: &Digest, by: PrincipalId) {
+    tx.step_or(&SET_PUSHER, params![repository, digest, by], Expect::Rows(1), "manifest");
+}
+
+/// Keeps a manifest and what names it as they are until the end of the transaction; one that is gone is a conflict.
+pub fn hold(tx: &mut Tx, repository: RepositoryId, digest: &Digest) {
+    tx.step_or(&HOLD, params![repository, digest], Expect::Rows(1), "manifest");
+    tx.step(&HOLD_TAGS, params![repository, digest], Expect::Any);
 }
 
 /// Deletes a manifest and its edges; a tag that still names it is a conflict.

@@ -3,6 +3,8 @@
 //! A repository row is made by the first upload into it, in a relaxed commit: alone it promises nothing, and every
 //! later durable commit makes it durable too.
 
+use oci::Digest;
+
 use super::{ProjectId, RepositoryId};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -14,7 +16,7 @@ crate::statements! {
     FIND = Read "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at FROM repository WHERE project_id = $1 AND name = $2";
     INSERT = Write "INSERT INTO repository (id, project_id, name, full_name, created_at, pushed_at, tx) VALUES ($1, $2, $3, $4, $5, $5, $6)";
     COUNT = Write "UPDATE repository SET manifest_count = manifest_count + $2, tag_count = tag_count + $3, pushed_at = GREATEST(pushed_at, $4) WHERE id = $1";
-    OF_PROJECT = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at FROM repository WHERE project_id = $1 AND name > $2 AND manifest_count > 0 ORDER BY name LIMIT $3";
+    COUNT_OUT = Write "UPDATE repository SET manifest_count = manifest_count - 1, tag_count = tag_count - (SELECT count(*) FROM tag WHERE repository_id = $1 AND digest = $2) WHERE id = $1";
     OF_PROJECT_ALL = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at FROM repository WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3";
     COUNT_PULLS = Write "UPDATE repository SET pull_count = pull_count + $2, pulled_at = GREATEST(COALESCE(pulled_at, 0), $3) WHERE id = $1";
     DELETE_EMPTY = Write "DELETE FROM repository WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM manifest WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM upload_session WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM deleted_manifest WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_id = $1)";
@@ -73,17 +75,7 @@ impl Store {
         self.row(&FIND, &params![project, name]).await?.as_ref().map(parse).transpose()
     }
 
-    /// Repositories of a project in order of name, after `last`; only those that hold a manifest.
-    pub async fn repositories(
-        &self,
-        project: ProjectId,
-        last: &str,
-        limit: u32,
-    ) -> Result<Vec<RepositoryRow>, StoreError> {
-        self.rows(&OF_PROJECT, &params![project, last, limit]).await?.iter().map(parse).collect()
-    }
-
-    /// Like `repositories`, with those that hold nothing.
+    /// Repositories of a project in order of name, after `last`, with those that hold nothing.
     pub async fn repositories_with_empty(
         &self,
         project: ProjectId,
@@ -103,6 +95,11 @@ pub fn insert(tx: &mut Tx, id: RepositoryId, project: ProjectId, name: &str, ful
 /// Changes the counters of live manifests and tags and the time of the last push.
 pub fn count(tx: &mut Tx, id: RepositoryId, manifests: i64, tags: i64, pushed_at: Timestamp) {
     tx.step_or(&COUNT, params![id, manifests, tags, pushed_at], Expect::Rows(1), "repository");
+}
+
+/// Takes a manifest and its tags, which the transaction holds and is about to delete, out of the counters.
+pub fn count_out(tx: &mut Tx, id: RepositoryId, digest: &Digest) {
+    tx.step_or(&COUNT_OUT, params![id, digest], Expect::Rows(1), "repository");
 }
 
 /// Adds pulls that were counted in memory.

@@ -163,7 +163,7 @@ pub fn delete(tx: &mut Tx, repository: RepositoryId, tag: &Tag, digest: &Digest)
     tx.step_or(&DELETE, params![repository, tag.as_str(), digest], Expect::Rows(1), "tag");
 }
 
-/// Deletes all tags of a manifest, of which there must be `count`.
-pub fn delete_of(tx: &mut Tx, repository: RepositoryId, digest: &Digest, count: u32) {
-    tx.step_or(&DELETE_OF, params![repository, digest], Expect::Rows(count), "tag");
+/// Deletes all tags of a manifest.
+pub fn delete_of(tx: &mut Tx, repository: RepositoryId, digest: &Digest) {
+    tx.step(&DELETE_OF, params![repository, digest], Expect::Any);
 }

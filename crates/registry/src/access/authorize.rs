@@ -30,6 +30,11 @@ impl Need {
         Self { permission, actions }
     }
 
+    /// The scope of a token that covers it.
+    fn scope(self, repo: &RepoName) -> String {
+        format!("repository:{}:{}", repo.asked(), self.actions)
+    }
+
     fn covered_by(self, entry: &ScopeEntry) -> bool {
         match self.permission {
             Permission::Push => entry.push,
@@ -56,7 +61,6 @@ impl Access {
             decision = decide(self.asked(&facts, principal, project.as_deref(), repo));
         }
         let own = decision.sometimes;
-        let scope = || format!("repository:{}:{}", repo.asked(), need.actions);
         match project {
             Some(project) if own.has(need.permission) => {
                 if covers(principal, repo, need) {
@@ -69,10 +73,10 @@ impl Access {
                         right: PhantomData,
                     })
                 } else {
-                    Err(Refusal::InsufficientScope { scope: scope() }.into())
+                    Err(Refusal::InsufficientScope { scope: need.scope(repo) }.into())
                 }
             }
-            _ if !principal.is_signed_in() => Err(Refusal::SignIn { scope: scope() }.into()),
+            _ if !principal.is_signed_in() => Err(Refusal::SignIn { scope: need.scope(repo) }.into()),
             Some(_) if own.has(Permission::Pull) || own.has(Permission::ReadProject) => {
                 let reason = format!("you may read `{repo}` but not {}", verb(need.permission));
                 Err(Refusal::Denied { reason }.into())
@@ -151,6 +155,16 @@ impl Access {
     /// Whether the token of the caller covers pulling `repo`; true for callers without a token.
     pub fn scope_covers_pull(principal: &Principal, repo: &RepoName) -> bool {
         covers(principal, repo, Need::of(Permission::Pull))
+    }
+
+    /// Refuses a token that does not cover pushing to `repo`, and says which scope would.
+    pub fn check_push_scope(principal: &Principal, repo: &RepoName) -> Result<(), Error> {
+        let need = Need::of(Permission::Push);
+        if covers(principal, repo, need) {
+            Ok(())
+        } else {
+            Err(Refusal::InsufficientScope { scope: need.scope(repo) }.into())
+        }
     }
 
     /// Whether the caller may ask for the list of all repositories with the token it has.

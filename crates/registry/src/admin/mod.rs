@@ -66,6 +66,16 @@ fn refuse(caller: &Caller, reason: String) -> Error {
 }
 
 /// A commit whose conflict at `tag` has a meaning for the caller.
+/// Tells when a commit would have left nobody to administer the installation.
+fn administered(result: Result<(), CommitError>) -> Result<Result<(), CommitError>, Error> {
+    match result {
+        Err(error) if error.conflicts_at("administrator") => {
+            Err(Error::Conflict("this is the last administrator; name another one first".to_owned()))
+        }
+        other => Ok(other),
+    }
+}
+
 fn meaning(result: Result<(), CommitError>, tag: &str, conflict: Error) -> Result<(), Error> {
     match result {
         Err(error) if error.conflicts_at(tag) => Err(conflict),

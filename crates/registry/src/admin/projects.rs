@@ -11,7 +11,7 @@ use policy::{Permission, Permissions, Role, Visibility};
 use super::bootstrap::DEFAULT_ORGANISATION;
 use super::{meaning, require_project, require_system};
 use crate::Registry;
-use crate::access::ProjectFact;
+use crate::access::{Access, ProjectFact};
 use crate::caller::Caller;
 use crate::error::{Error, Refusal};
 
@@ -73,6 +73,7 @@ impl Registry {
             let reason = format!("project name `{}` is taken, or you may not push to it", repo.project());
             return Err(Refusal::Denied { reason }.into());
         }
+        Access::check_push_scope(&caller.principal, repo)?;
         match self.insert_project(caller, repo.project(), Visibility::Private).await {
             Ok(_) | Err(Error::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
@@ -202,7 +203,6 @@ impl Registry {
         let fact = self.visible_project(caller, name_or_id)?;
         require_project(self, caller, &fact, Permission::DeleteProject, "delete")?;
         self.access.check_writes_possible()?;
-        self.check_deletes()?;
         let count = self.store.repository_count(fact.id).await?;
         if count > 0 {
             return Err(Error::Conflict(format!(

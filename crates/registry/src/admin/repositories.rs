@@ -1,4 +1,4 @@
-//! Repositories: list, show, delete with everything in them.
+//! Repositories: deleting all that is in one.
 
 use metadata::Expect;
 use metadata::model::repository::{self, RepositoryRow};
@@ -6,7 +6,7 @@ use metadata::model::{ProjectId, collect, deleted};
 use oci::Reference;
 
 use crate::Registry;
-use crate::access::{Delete, Grant, Pull};
+use crate::access::{Delete, Grant};
 use crate::caller::Caller;
 use crate::conditioned::beyond;
 use crate::error::Error;
@@ -14,15 +14,8 @@ use crate::error::Error;
 const BATCH: u32 = 500;
 
 impl Registry {
-    /// A repository.
-    pub async fn repository(&self, grant: &Grant<Pull>) -> Result<RepositoryRow, Error> {
-        let row = self.store.repository(grant.project, grant.repo.repository()).await?;
-        row.filter(|row| row.manifest_count > 0).ok_or(Error::NameUnknown)
-    }
-
     /// Deletes every image of a repository; each stays restorable for the restore window.
     pub async fn delete_repository(&self, caller: &Caller, grant: &Grant<Delete>) -> Result<(), Error> {
-        self.check_deletes()?;
         if grant.tags().is_some() {
             return Err(beyond(grant, "delete", "all of it"));
         }
@@ -56,13 +49,27 @@ impl Registry {
     }
 
     async fn purge_repository(&self, row: &RepositoryRow) -> Result<(), Error> {
-        for session in self.store.uploads_of(row.id, BATCH).await? {
-            self.drop_session(&session).await?;
+        loop {
+            let sessions = self.store.uploads_of(row.id, BATCH).await?;
+            if sessions.is_empty() {
+                break;
+            }
+            for session in sessions {
+                self.drop_session(&session).await?;
+            }
+        }
+        loop {
+            let gone = self.store.deleted_in(row.id, 0, BATCH).await?;
+            if gone.is_empty() {
+                break;
+            }
+            let mut tx = self.store.begin().await?;
+            for row in gone {
+                deleted::forget(&mut tx, row.id);
+            }
+            self.store.commit(tx).await?;
         }
         let mut tx = self.store.begin().await?;
-        for gone in self.store.deleted_in(row.id, 0, BATCH).await? {
-            deleted::forget(&mut tx, gone.id);
-        }
         collect::unlink_all(&mut tx, row.id);
         repository::delete_empty(&mut tx, row.id, Expect::Any);
         Ok(self.store.commit(tx).await?)

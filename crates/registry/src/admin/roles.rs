@@ -5,7 +5,7 @@ use metadata::model::{GrantId, PrincipalId};
 use policy::{Effect, Permission, Role};
 
 use super::members::plain;
-use super::{meaning, refuse, require_system};
+use super::{administered, meaning, refuse, require_system};
 use crate::Registry;
 use crate::access::GrantView;
 use crate::caller::Caller;
@@ -68,7 +68,7 @@ impl Registry {
         Ok(RoleView { id: row.id, principal: id, name: principal.row.name.clone(), role })
     }
 
-    /// Takes a role on the system away. Nobody takes the own administration: so one administrator always stays.
+    /// Takes a role on the system away, never one's own administration and never the last.
     pub async fn take_role(&self, caller: &Caller, id: GrantId) -> Result<(), Error> {
         require_system(self, caller, Permission::ManageSystem, "take system roles")?;
         let view = self.role_views().into_iter().find(|view| view.id == id).ok_or(Error::NotFound("role"))?;
@@ -78,8 +78,9 @@ impl Registry {
         let mut tx = self.store.begin().await?;
         access::raise(&mut tx);
         access::delete_grant(&mut tx, id);
+        access::stays_administered(&mut tx);
         self.record(&mut tx, caller, "role.take", None, &format!("{} as {}", view.name, view.role)).await?;
-        meaning(self.store.commit(tx).await, "grant", Error::NotFound("role"))?;
+        meaning(administered(self.store.commit(tx).await)?, "grant", Error::NotFound("role"))?;
         self.access.apply_own().await;
         Ok(())
     }

@@ -7,7 +7,7 @@ use metadata::model::access::{self, GrantRow, PrincipalRow};
 use metadata::model::{GrantId, PrincipalId, principal};
 use policy::{Permission, Role};
 
-use super::{meaning, refuse, require_system};
+use super::{administered, meaning, refuse, require_system};
 use crate::Registry;
 use crate::access::PrincipalFact;
 use crate::caller::Caller;
@@ -236,8 +236,11 @@ impl Registry {
             (Some(false), Some(grant)) => access::delete_grant(&mut tx, grant),
             _ => {}
         }
+        if change.disabled == Some(true) || change.admin == Some(false) {
+            access::stays_administered(&mut tx);
+        }
         self.record(&mut tx, caller, "user.update", None, &fact.row.name).await?;
-        meaning(self.store.commit(tx).await, "principal", Error::NotFound("user"))?;
+        meaning(administered(self.store.commit(tx).await)?, "principal", Error::NotFound("user"))?;
         self.access.apply_own().await;
         Ok(())
     }
@@ -252,8 +255,9 @@ impl Registry {
         let mut tx = self.store.begin().await?;
         access::raise(&mut tx);
         principal::delete(&mut tx, id);
+        access::stays_administered(&mut tx);
         self.record(&mut tx, caller, "user.delete", None, &fact.row.name).await?;
-        meaning(self.store.commit(tx).await, "principal", Error::NotFound("user"))?;
+        meaning(administered(self.store.commit(tx).await)?, "principal", Error::NotFound("user"))?;
         self.access.apply_own().await;
         Ok(())
     }

@@ -171,26 +171,30 @@ impl Authenticator {
         if secret.is_empty() || secret.len() > password::MAX_BYTES || name.len() > 255 {
             return Err(Error::InvalidCredentials);
         }
-        let now = self.store.now();
-        self.throttle.check(name, address, now)?;
+        self.throttle.check(name, address, self.store.now())?;
         let mut fact = self.access.facts().principal_named(name).cloned();
         let usable = fact.as_ref().is_some_and(|fact| !fact.row.disabled && fact.row.password.is_some());
         if !usable && self.access.refresh(self.access.facts().generation()).await? {
             fact = self.access.facts().principal_named(name).cloned();
         }
-        let mut good = self.matches(fact.as_deref(), secret).await?;
+        let turn = self.hashing.acquire().await.map_err(|_| Error::Unavailable)?;
+        // Many guesses may have waited for their turn together.
+        self.throttle.check(name, address, self.store.now())?;
+        let mut good = matches(fact.as_deref(), secret).await?;
         if !good && self.access.refresh(self.access.facts().generation()).await? {
             fact = self.access.facts().principal_named(name).cloned();
-            good = self.matches(fact.as_deref(), secret).await?;
+            good = matches(fact.as_deref(), secret).await?;
         }
         match fact {
             Some(fact) if good && !fact.row.disabled => {
+                drop(turn);
                 self.throttle.forget(name, address);
                 self.note_login(Some(fact.row.id), &fact.name, address, "done").await?;
                 Ok((fact.row.id, fact.row.epoch))
             }
             _ => {
-                self.throttle.note_failure(name, address, now);
+                self.throttle.note_failure(name, address, self.store.now());
+                drop(turn);
                 self.note_login(None, name, address, "denied").await?;
                 Err(Error::InvalidCredentials)
             }
@@ -210,20 +214,6 @@ impl Authenticator {
         let caller = Caller { principal, address, request_id: None };
         let note = Note { action: "login", project: None, target: "password", outcome };
         Ok(self.notes.note(&caller, note).await?)
-    }
-
-    /// Compares on the blocking pool, a few at a time. An unknown name costs as much as a known one.
-    async fn matches(
-        &self,
-        fact: Option<&crate::access::PrincipalFact>,
-        secret: &str,
-    ) -> Result<bool, Error> {
-        let hash = fact.and_then(|fact| fact.row.password.clone());
-        let secret = secret.to_owned();
-        let _turn = self.hashing.acquire().await.map_err(|_| Error::Unavailable)?;
-        tokio::task::spawn_blocking(move || password::verify(hash.as_deref(), &secret))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Hashes a new password on the blocking pool.
@@ -249,4 +239,13 @@ impl Authenticator {
         self.access.refresh(facts.generation()).await?;
         live(&self.access.facts()).ok_or(Error::InvalidCredentials)
     }
+}
+
+/// Compares on the blocking pool. An unknown name costs as much as a known one.
+async fn matches(fact: Option<&crate::access::PrincipalFact>, secret: &str) -> Result<bool, Error> {
+    let hash = fact.and_then(|fact| fact.row.password.clone());
+    let secret = secret.to_owned();
+    tokio::task::spawn_blocking(move || password::verify(hash.as_deref(), &secret))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))
 }

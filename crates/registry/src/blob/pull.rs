@@ -41,7 +41,7 @@ impl Registry {
             // What is known of it may be older than its deletion elsewhere.
             Ok(None) if self.access.is_cut_off() => Err(Error::Unavailable),
             Ok(None) => {
-                tracing::error!(blob.digest = %digest, blob.object = row.object_key, "the object of a blob is missing");
+                self.quarantine_missing(key).await?;
                 Err(Error::Corrupt)
             }
             Err(BlobError::Truncated { .. } | BlobError::Corrupt { .. }) => Err(Error::Corrupt),

@@ -8,21 +8,10 @@ use crate::Registry;
 use crate::access::{Delete, Grant};
 use crate::caller::Caller;
 use crate::conditioned::beyond;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::last_known::Place;
 
-/// Most tags that one deletion takes along.
-const MAX_TAGS: u32 = 100_000;
-
 impl Registry {
-    /// Refuses when deleting is switched off.
-    pub(crate) fn check_deletes(&self) -> Result<(), Error> {
-        if self.settings.deletes {
-            return Ok(());
-        }
-        Err(Refusal::Denied { reason: "deleting is switched off on this registry".to_owned() }.into())
-    }
-
     /// Deletes a tag, or a manifest with all its tags.
     pub async fn delete_manifest(
         &self,
@@ -30,7 +19,6 @@ impl Registry {
         grant: &Grant<Delete>,
         reference: &Reference,
     ) -> Result<(), Error> {
-        self.check_deletes()?;
         let deleted = match reference {
             Reference::Tag(tag) => self.delete_tag(caller, grant, tag).await,
             Reference::Digest(digest) => self.delete_by_digest(caller, grant, digest).await,
@@ -53,7 +41,7 @@ impl Registry {
                 let mut tx = self.store.begin().await?;
                 tag::delete(&mut tx, repository.id, name, &row.digest);
                 repository::count(&mut tx, repository.id, 0, -1, repository.pushed_at);
-                let target = format!("{}:{name}", grant.repo);
+                let target = format!("{}:{name}@{}", grant.repo, row.digest);
                 self.record(&mut tx, caller, "tag.delete", Some(grant.project), &target).await?;
                 Ok((Some(tx), ()))
             })
@@ -77,26 +65,19 @@ impl Registry {
                 if !self.covers_whole_manifest(grant, repository.id, digest).await? {
                     return Err(beyond(grant, "delete", format_args!("every one that reaches `{digest}`")));
                 }
-                let rows = self.store.tags_of(repository.id, digest, MAX_TAGS).await?;
-                let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-                let list = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
-                let now = self.store.now();
                 let mut tx = self.store.begin().await?;
                 let kept = Kept {
                     id: self.store.next_id().await?,
                     repository: repository.id,
                     digest,
-                    tags: &list,
                     by: grant.principal,
-                    at: now,
+                    at: self.store.now(),
                 };
+                manifest::hold(&mut tx, repository.id, digest);
                 deleted::keep(&mut tx, kept);
-                let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                if count > 0 {
-                    tag::delete_of(&mut tx, repository.id, digest, count);
-                }
+                repository::count_out(&mut tx, repository.id, digest);
+                tag::delete_of(&mut tx, repository.id, digest);
                 manifest::delete(&mut tx, repository.id, digest);
-                repository::count(&mut tx, repository.id, -1, -i64::from(count), repository.pushed_at);
                 let target = format!("{}@{digest}", grant.repo);
                 self.record(&mut tx, caller, "manifest.delete", Some(grant.project), &target).await?;
                 Ok((Some(tx), ()))

@@ -25,6 +25,8 @@ pub(super) struct Holdings {
     pub blobs: BTreeMap<Digest, u64>,
     /// Manifests with their heights.
     pub manifests: BTreeMap<Digest, u32>,
+    /// Blobs that are there, but that this pusher may not use.
+    pub closed: BTreeSet<Digest>,
 }
 
 /// What a push will write about a manifest's references.
@@ -40,12 +42,6 @@ pub(super) struct References {
     pub height: u32,
     /// Bytes that it refers to.
     pub content_bytes: u64,
-}
-
-/// Blobs that the repository must hold: not those of layers that need not be distributed.
-pub(super) fn required_blobs(manifest: &Manifest) -> BTreeSet<Digest> {
-    let required = manifest.blobs().filter(|blob| !blob.media_type.is_nondistributable());
-    required.map(|blob| blob.digest).collect()
 }
 
 /// Decides whether the references of `manifest` can be followed.
@@ -66,7 +62,9 @@ pub(super) fn references(
                 let problem = format!("its size is {size}, not {}", blob.size_bytes);
                 missing.push(MissingReference { digest: blob.digest, problem });
             }
-            None if !require.blobs || blob.media_type.is_nondistributable() => {
+            None if (!require.blobs || blob.media_type.is_nondistributable())
+                && !held.closed.contains(&blob.digest) =>
+            {
                 gaps.insert(blob.digest);
             }
             None => missing.push(MissingReference { digest: blob.digest, problem: "unknown".to_owned() }),

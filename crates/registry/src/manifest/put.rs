@@ -13,7 +13,7 @@ use super::plan::{self, Holdings, References, Require};
 use crate::Registry;
 use crate::access::{self, Grant};
 use crate::caller::Caller;
-use crate::conditioned::beyond;
+use crate::conditioned::{Reach, beyond};
 use crate::error::Error;
 use crate::last_known::Place;
 
@@ -40,12 +40,16 @@ pub(super) struct Push<'a> {
     pub(super) digest: Digest,
     pub(super) tags: &'a [Tag],
     pub(super) bytes: &'a Bytes,
+    /// It was here before: what it refers to was judged then.
+    pub(super) restored: bool,
 }
 
 /// State that a plan relies on.
 struct State {
     repository: RepositoryId,
     stored_as: Option<String>,
+    /// It is there, but nothing of it that the pusher may read: having its bytes, the pusher counts as its pusher.
+    adopted: bool,
     tags: Vec<(Tag, Option<TagRow>)>,
     held: Holdings,
 }
@@ -84,7 +88,8 @@ impl Registry {
         }
         tags.sort();
         tags.dedup();
-        let push = Push { caller, grant, parsed: &parsed, digest, tags: &tags, bytes: &bytes };
+        let push =
+            Push { caller, grant, parsed: &parsed, digest, tags: &tags, bytes: &bytes, restored: false };
         self.commit_manifest(push).await?;
         let subject = parsed.subject.map(|subject| subject.digest);
         Ok(PutManifest { digest, subject, tags: extra_tags.to_vec() })
@@ -116,14 +121,19 @@ impl Registry {
                 return Err(beyond(grant, "push", format_args!("`{tag}`")));
             }
         }
-        let state = self.read_state(repository, push).await?;
-        let require =
-            Require { blobs: self.settings.require_blobs, children: self.settings.require_children };
+        let reach = if push.restored { Reach::Whole } else { self.reach(caller, grant).await? };
+        let state = self.read_state(repository, push, &reach).await?;
+        // What is absent may come later, by others: who reads only a part must not gain a right to it in advance.
+        let part = matches!(reach, Reach::Part(_));
+        let require = Require {
+            blobs: !push.restored && (part || self.settings.require_blobs),
+            children: !push.restored && (part || self.settings.require_children),
+        };
         let references = plan::references(parsed, &state.held, require)?;
         let changes_tag = |row: &Option<TagRow>| row.as_ref().is_none_or(|row| row.digest != digest);
         let moved = state.tags.iter().filter(|(_, row)| changes_tag(row)).count();
         let same_type = state.stored_as.as_deref() == Some(parsed.media_type.as_str());
-        if same_type && moved == 0 {
+        if same_type && moved == 0 && !state.adopted {
             return Ok(true);
         }
         let mut tx = self.store.begin().await?;
@@ -143,28 +153,56 @@ impl Registry {
         }
     }
 
-    async fn read_state(&self, repository: RepositoryId, push: Push<'_>) -> Result<State, Error> {
-        let Push { grant, parsed, digest, tags, .. } = push;
+    async fn read_state(
+        &self,
+        repository: RepositoryId,
+        push: Push<'_>,
+        reach: &Reach,
+    ) -> Result<State, Error> {
+        let Push { grant, digest, tags, .. } = push;
         let name = grant.repo.repository();
         let stored = self.store.manifest_by_digest(grant.project, name, &digest).await?;
         let mut rows = Vec::with_capacity(tags.len());
         for tag in tags {
             rows.push((tag.clone(), self.store.tag(repository, tag).await?));
         }
+        let held = self.holdings(repository, push, reach).await?;
+        let mut adopted = false;
+        if let Reach::Part(_) = reach {
+            for (digest, _, by) in self.store.manifest_heights(repository, &[digest]).await? {
+                adopted = !self.reaches_manifest(reach, grant, repository, (&digest, by)).await?;
+            }
+        }
+        Ok(State { repository, stored_as: stored.map(|row| row.media_type), adopted, tags: rows, held })
+    }
+
+    /// What of the manifest's references the repository holds, as far as the pusher may use it.
+    async fn holdings(
+        &self,
+        repository: RepositoryId,
+        push: Push<'_>,
+        reach: &Reach,
+    ) -> Result<Holdings, Error> {
+        let Push { grant, parsed, .. } = push;
+        let mut held = Holdings::default();
         let wanted = parsed.blobs().map(|blob| blob.digest);
-        let blobs = self.store.blobs_present(repository, wanted).await?.into_iter().collect();
+        for (digest, size_bytes) in self.store.blobs_present(repository, wanted).await? {
+            if self.reaches_blob(reach, grant, repository, &digest).await? {
+                held.blobs.insert(digest, size_bytes);
+            } else {
+                held.closed.insert(digest);
+            }
+        }
+        if parsed.children.is_empty() {
+            return Ok(held);
+        }
         let children: Vec<Digest> = parsed.children.iter().map(|child| child.digest).collect();
-        let manifests = if children.is_empty() {
-            Vec::new()
-        } else {
-            self.store.manifest_heights(repository, &children).await?
-        };
-        Ok(State {
-            repository,
-            stored_as: stored.map(|row| row.media_type),
-            tags: rows,
-            held: Holdings { blobs, manifests: manifests.into_iter().collect() },
-        })
+        for (digest, height, by) in self.store.manifest_heights(repository, &children).await? {
+            if self.reaches_manifest(reach, grant, repository, (&digest, by)).await? {
+                held.manifests.insert(digest, height);
+            }
+        }
+        Ok(held)
     }
 
     fn write(&self, tx: &mut Tx, push: Push<'_>, references: References, state: &State) {
@@ -190,6 +228,9 @@ impl Registry {
             manifest::insert(tx, &row, now);
         } else if state.stored_as.as_deref() != Some(parsed.media_type.as_str()) {
             manifest::set_media_type(tx, state.repository, &digest, &parsed.media_type);
+        }
+        if state.adopted {
+            manifest::set_pusher(tx, state.repository, &digest, grant.principal);
         }
         let mut new_tags = 0;
         for (name, row) in &state.tags {

@@ -4,12 +4,15 @@ use metadata::model::deleted::{self, DeletedRow};
 use metadata::model::{DeletedId, blob};
 use oci::{Digest, Manifest, MediaType, Tag};
 
-use super::{plan, put};
+use super::put;
 use crate::Registry;
 use crate::access::{Grant, Push};
 use crate::caller::Caller;
 use crate::conditioned::beyond;
 use crate::error::Error;
+
+/// Tags set by one transaction.
+const TAGS_AT_ONCE: usize = 500;
 
 impl Registry {
     /// What was deleted from a repository and can be restored.
@@ -19,9 +22,7 @@ impl Registry {
         after: i64,
         limit: u32,
     ) -> Result<Vec<DeletedRow>, Error> {
-        if grant.tags().is_some() {
-            return Err(beyond(grant, "push", "all of it"));
-        }
+        whole(grant)?;
         let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
         match repository {
             Some(repository) => Ok(self.store.deleted_in(repository.id, after, limit).await?),
@@ -36,6 +37,7 @@ impl Registry {
         grant: &Grant<Push>,
         id: DeletedId,
     ) -> Result<Digest, Error> {
+        whole(grant)?;
         let repository = self.repository_id(grant).await?;
         let row = self.store.deleted(id).await?.filter(|row| row.repository == repository);
         let row = row.ok_or(Error::NotFound("deleted manifest"))?;
@@ -46,8 +48,8 @@ impl Registry {
         let parsed = Manifest::parse(&media_type, &row.bytes)?;
         let mut tx = self.store.begin().await?;
         let lease_end = self.store.now().plus(self.settings.blob_lease);
-        for digest in plan::required_blobs(&parsed) {
-            blob::link(&mut tx, repository, &digest, lease_end);
+        for digest in self.store.deleted_blobs(id).await? {
+            blob::link(&mut tx, repository, &digest, lease_end, grant.principal);
         }
         self.store.commit(tx).await?;
         let names: Vec<String> = serde_json::from_str(&row.tags).unwrap_or_default();
@@ -57,9 +59,21 @@ impl Registry {
                 tags.push(tag);
             }
         }
-        let push =
-            put::Push { caller, grant, parsed: &parsed, digest: row.digest, tags: &tags, bytes: &row.bytes };
-        self.commit_manifest(push).await?;
+        let push = put::Push {
+            caller,
+            grant,
+            parsed: &parsed,
+            digest: row.digest,
+            tags: &[],
+            bytes: &row.bytes,
+            restored: true,
+        };
+        if tags.is_empty() {
+            self.commit_manifest(push).await?;
+        }
+        for tags in tags.chunks(TAGS_AT_ONCE) {
+            self.commit_manifest(put::Push { tags, ..push }).await?;
+        }
         let mut tx = self.store.begin().await?;
         deleted::forget(&mut tx, id);
         let target = format!("{}@{}", grant.repo, row.digest);
@@ -67,4 +81,12 @@ impl Registry {
         self.store.commit(tx).await?;
         Ok(row.digest)
     }
+}
+
+/// Restoring needs the right to push to the whole repository.
+fn whole(grant: &Grant<Push>) -> Result<(), Error> {
+    if grant.tags().is_some() {
+        return Err(beyond(grant, "push", "all of it"));
+    }
+    Ok(())
 }

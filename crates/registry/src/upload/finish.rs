@@ -1,14 +1,14 @@
 //! The end of an upload: verified, durable, then one transaction that makes the blob and ends the session.
 
-use blobs::Ingested;
+use blobs::{IngestState, Ingested};
 use metadata::Timestamp;
 use metadata::model::blob::{self, BlobRow};
 use metadata::model::collect::{self, TrashRow};
 use metadata::model::upload::{self, UploadRow};
-use oci::{Digest, UploadId};
+use oci::{Algorithm, Digest, UploadId};
 
 use super::chunk::ChunkHeaders;
-use super::{Body, algorithm_of, busy, give_up, ingest_error};
+use super::{Body, algorithm_of, blob_error, busy, give_up, ingest_error};
 use crate::Registry;
 use crate::access::{Grant, Push};
 use crate::error::Error;
@@ -43,7 +43,8 @@ impl Registry {
     }
 
     /// Appends the last bytes, if any, and ends a session as the blob `digest`. A wrong digest leaves the session as
-    /// it was before this request.
+    /// it was before this request – unless it is of another algorithm than the bytes were hashed with while they came:
+    /// then only the finished object could be compared, and the session is over.
     pub async fn finish_upload(
         &self,
         grant: &Grant<Push>,
@@ -55,7 +56,13 @@ impl Registry {
         let _turn = self.uploads.turn(id).ok_or_else(|| busy("it is being written to"))?;
         let row = self.session(grant, id).await?;
         headers.check(row.offset_bytes, self.settings.max_blob_bytes)?;
-        self.complete(&row, digest, headers, body).await
+        let done = self.complete(&row, digest, headers, body).await;
+        if matches!(done, Err(Error::DigestMismatch { .. }))
+            && algorithm_so_far(&row)?.is_some_and(|algorithm| algorithm != digest.algorithm())
+        {
+            self.drop_session(&row).await?;
+        }
+        done
     }
 
     async fn complete(
@@ -113,7 +120,7 @@ impl Registry {
                     }
                     Some(_) => collect::trash(&mut tx, &duplicate(row, ingested), now, now),
                 }
-                blob::link(&mut tx, row.repository, &ingested.digest, self.lease_end(now));
+                blob::link(&mut tx, row.repository, &ingested.digest, self.lease_end(now), row.principal);
                 upload::delete(&mut tx, row);
                 Ok::<_, Error>((Some(tx), ()))
             })
@@ -124,6 +131,14 @@ impl Registry {
     pub(super) fn lease_end(&self, now: Timestamp) -> Timestamp {
         now.plus(self.settings.blob_lease)
     }
+}
+
+/// The algorithm that the bytes of a session were hashed with, if there are any.
+fn algorithm_so_far(row: &UploadRow) -> Result<Option<Algorithm>, Error> {
+    if row.state.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(IngestState::from_bytes(&row.state).map_err(blob_error)?.algorithm()))
 }
 
 fn duplicate(row: &UploadRow, ingested: &Ingested) -> TrashRow {

@@ -30,7 +30,8 @@ impl Registry {
         let Some(known) = self.store.blob(digest).await?.filter(|row| !row.corrupt) else { return Ok(None) };
         let repository = self.repository_id(grant).await?;
         let mut tx = self.store.begin().await?;
-        blob::link(&mut tx, repository, digest, self.lease_end(self.store.now()));
+        let lease_end = self.lease_end(self.store.now());
+        blob::link(&mut tx, repository, digest, lease_end, grant.principal);
         match self.store.commit(tx).await {
             Ok(()) => Ok(Some(StoredBlob { digest: *digest, size_bytes: known.size_bytes })),
             Err(error) if error.is_conflict() => Ok(None),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use blobs::remote::{AzureConfig, S3Config, S3Credentials};
 use blobs::{BlobKey, BlobStore, Budget, FsBlobs, RemoteBlobs};
 use metadata::postgres::PostgresOptions;
-use metadata::{Postgres, Sqlite, Store, SystemClock, SystemRandom};
+use metadata::{CommitError, Postgres, Sqlite, Store, SystemClock, SystemRandom};
 use registry::{CorruptObject, Parts, Registry, Sealer};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -31,6 +31,9 @@ pub(super) struct Opened {
 /// The background tasks of a running registry.
 pub(super) struct Background {
     registry: Arc<Registry>,
+    /// Ends what records pulls, logins and denials.
+    quiet: CancellationToken,
+    records: JoinHandle<Result<(), CommitError>>,
     shutdown: CancellationToken,
     jobs: Vec<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
@@ -182,7 +185,6 @@ pub fn settings(config: &Config) -> registry::Settings {
         create_projects_on_push: config.push.create_projects_on_push,
         require_blobs: config.push.require_blobs,
         require_children: config.push.require_children,
-        deletes: defaults.deletes,
         audit_strict: config.audit.strict,
         audit_pulls: config.audit.pulls,
         token_ttl: config.auth.token_lifetime.std(),
@@ -243,14 +245,17 @@ impl Opened {
             }
         });
         let notes = Arc::clone(registry.notes());
-        let records = tokio::spawn(async move { notes.keep().await });
+        let quiet = CancellationToken::new();
+        let end = quiet.clone();
+        let records = tokio::spawn(async move { notes.keep(end.cancelled_owned()).await });
         let shutdown = CancellationToken::new();
         let jobs = if config.server.has_role(Role::Jobs) {
             super::upkeep::start(&registry, config, &shutdown)?
         } else {
             Vec::new()
         };
-        Ok(Background { registry, shutdown, jobs, tasks: vec![fresh, rotation, integrity, records] })
+        let tasks = vec![fresh, rotation, integrity];
+        Ok(Background { registry, quiet, records, shutdown, jobs, tasks })
     }
 }
 
@@ -258,8 +263,13 @@ impl Background {
     /// Ends the tasks and closes the database.
     pub(super) async fn stop(self) {
         // Before the duties' last round, which seals and copies it.
-        if let Err(error) = self.registry.notes().end().await {
-            tracing::warn!(%error, "the last audit records of pulls, logins and denials were not written");
+        self.quiet.cancel();
+        match self.records.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the last audit records of pulls, logins and denials were not written");
+            }
+            Err(error) => tracing::warn!(%error, "the writer of audit records did not end well"),
         }
         self.shutdown.cancel();
         for job in self.jobs {

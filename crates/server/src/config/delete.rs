@@ -9,7 +9,8 @@ use super::types::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Delete {
-    /// Time in which a deleted tag or manifest can be restored. `0s`: it is gone at once.
+    /// Time in which a deleted manifest can be restored with its tags (`/api/v1/projects/…/repositories/…/deleted`). A
+    /// deleted tag leaves its manifest where it is. `0s`: it is gone at once.
     pub restore_window: Duration,
 }
 

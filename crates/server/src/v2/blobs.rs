@@ -6,15 +6,14 @@ use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
 };
 use oci::{ByteRange, Digest, RepoName};
 use registry::blob::PulledBlob;
 use registry::{Delete, Pull};
 
 use super::reply::Reply;
-use super::{Call, Failure, headers};
+use super::{Call, Failure, headers, known};
 use crate::body::ExactBody;
 use crate::http::sendfile::WORTH_BYTES;
 
@@ -33,8 +32,12 @@ pub(super) async fn pull(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> R
             .with(ACCEPT_RANGES, "bytes")
             .with(CACHE_CONTROL, CACHE)
     };
+    let unchanged = known(call.headers, &etag);
     if call.head {
         let size = registry.stat_blob(&grant, digest).await?;
+        if unchanged {
+            return Ok(reply(StatusCode::NOT_MODIFIED).done());
+        }
         return Ok(reply(StatusCode::OK).with(CONTENT_TYPE, OCTETS).body(Body::empty(), size).done());
     }
     if let Some(lifetime) = call.app.config.storage.redirect()
@@ -47,7 +50,7 @@ pub(super) async fn pull(call: &Call<'_>, repo: &RepoName, digest: &Digest) -> R
             .done());
     }
     let blob = registry.pull_blob(&grant, digest).await?;
-    if text(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|item| item.trim() == etag)) {
+    if unchanged {
         return Ok(reply(StatusCode::NOT_MODIFIED).done());
     }
     let size = blob.size_bytes;

@@ -4,13 +4,13 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use oci::{ErrorCode, MediaType, OperationError, Reference, RepoName, Tag};
 use registry::{Delete, Error, Pull, Push};
 
 use super::reply::Reply;
-use super::{Call, Failure, headers};
+use super::{Call, Failure, headers, known};
 
 pub(super) async fn pull(
     call: &Call<'_>,
@@ -22,8 +22,7 @@ pub(super) async fn pull(
     let manifest = registry.pull_manifest(&grant, reference).await?;
     let digest = manifest.digest.to_string();
     let etag = format!("\"{digest}\"");
-    let known = call.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|item| item.trim() == etag || item.trim() == digest)) {
+    if known(call.headers, &etag) {
         let reply = Reply::empty(StatusCode::NOT_MODIFIED).with(ETAG, etag);
         return Ok(reply.with(headers::CONTENT_DIGEST, digest).done());
     }
@@ -48,9 +47,12 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Failure> {
     let registry = &call.app.registry;
-    registry.create_project_for_push(&call.caller, repo).await?;
+    let content_type = content_type(call);
+    if content_type.is_ok() {
+        registry.create_project_for_push(&call.caller, repo).await?;
+    }
     let grant = registry.access().grant::<Push>(&call.caller.principal, repo).await?;
-    let content_type = content_type(call)?;
+    let content_type = content_type?;
     let bytes = read(call, body).await?;
     let put = registry.put_manifest(&call.caller, &grant, reference, tags, &content_type, bytes).await?;
     let mut reply = Reply::empty(StatusCode::CREATED)

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::Method as HttpMethod;
+use http::header::IF_NONE_MATCH;
 use oci::{Method, Operation, OperationError};
 use registry::{Caller, Error, Note, Refusal};
 
@@ -34,6 +35,17 @@ struct Call<'a> {
     head: bool,
     headers: &'a http::HeaderMap,
     context: Option<&'a RequestContext>,
+}
+
+/// Whether the request says that its sender has this content already (RFC 9110 §13.1.2). Digests identify content, so
+/// weak tags are as good as strong ones, and a bare digest as a quoted one.
+fn known(headers: &http::HeaderMap, etag: &str) -> bool {
+    let items = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut items = items.flat_map(|value| value.split(',')).map(str::trim);
+    items.any(|item| {
+        let item = item.strip_prefix("W/").unwrap_or(item);
+        item == "*" || item.trim_matches('"') == etag.trim_matches('"')
+    })
 }
 
 /// The routes of the distribution API: one for axum, many for [`Operation::parse`].

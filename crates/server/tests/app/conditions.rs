@@ -7,7 +7,9 @@ use http::StatusCode;
 use policy::{Role, Visibility};
 use serde_json::{Value, json};
 
-use crate::test_app::{Answer, TestApp};
+use crate::test_app::{Answer, MANIFEST, TestApp};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A private project `team` with images of two kinds of tags, and `cara`, a member by the grants given.
 async fn team(grants: &[Value]) -> TestApp {
@@ -77,8 +79,7 @@ async fn a_denial_on_tags_stops_pushes_and_deletes_there_and_only_there() {
     let app = team(&[json!({ "role": "maintainer" }), deny]).await;
     app.push_image("cara", "team/app", "dev-2", b"dev two").await;
     let manifest = app.get("/v2/team/app/manifests/dev-2").await.body;
-    let put =
-        app.ask("PUT", "/v2/team/app/manifests/prod-1").by("cara").bytes(crate::test_app::MANIFEST, manifest);
+    let put = app.ask("PUT", "/v2/team/app/manifests/prod-1").by("cara").bytes(MANIFEST, manifest);
     let refused = put.send().await.expect(StatusCode::FORBIDDEN);
     assert_eq!(refused.json()["errors"][0]["code"], "DENIED");
     let digest = app.get("/v2/team/app/manifests/prod-1").await.header("docker-content-digest");
@@ -86,6 +87,40 @@ async fn a_denial_on_tags_stops_pushes_and_deletes_there_and_only_there() {
     assert_eq!(status(&app, "DELETE", "/v2/team/app/manifests/prod-1").await, 403);
     assert_eq!(status(&app, "DELETE", &format!("/v2/team/app/manifests/{digest}")).await, 403);
     assert_eq!(status(&app, "DELETE", "/v2/team/app/manifests/dev-1").await, 202);
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn naming_a_digest_in_a_push_gives_no_right_to_read_it() {
+    let app = team(&[json!({ "role": "developer", "conditions": { "tags": ["dev-*"] } })]).await;
+    let hidden = app.get("/v2/team/app/manifests/prod-1").await;
+    let put = |tag: &str, media_type: &str, bytes: Vec<u8>| {
+        app.ask("PUT", &format!("/v2/team/app/manifests/{tag}")).by("cara").bytes(media_type, bytes).send()
+    };
+    let layer = oci::Digest::sha256(b"prod").to_string();
+    let config = app.push_blob("cara", "team/app", b"{}").await;
+    let naming = crate::test_app::image(&config, &layer, 4);
+    put("dev-2", MANIFEST, naming.clone()).await.expect(StatusCode::NOT_FOUND);
+    let foreign = String::from_utf8(naming.clone()).expect("text");
+    let foreign = foreign.replace("layer.v1.tar", "layer.nondistributable.v1.tar");
+    put("dev-2", MANIFEST, foreign.into_bytes()).await.expect(StatusCode::NOT_FOUND);
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [{
+        "mediaType": MANIFEST, "digest": hidden.header("docker-content-digest"), "size": hidden.body.len(),
+    }] });
+    put("dev-3", INDEX, index.to_string().into_bytes()).await.expect(StatusCode::NOT_FOUND);
+    put("dev-4", MANIFEST, hidden.body.clone()).await.expect(StatusCode::NOT_FOUND);
+    assert_eq!(status(&app, "GET", &blob(b"prod")).await, 404);
+
+    // Who has the bytes may use them, also before any tag leads there.
+    app.push_blob("cara", "team/app", b"prod").await;
+    assert_eq!(status(&app, "HEAD", &blob(b"prod")).await, 200);
+    let child = put(&oci::Digest::sha256(&naming).to_string(), MANIFEST, naming.clone()).await;
+    child.expect(StatusCode::CREATED);
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [{
+        "mediaType": MANIFEST, "digest": oci::Digest::sha256(&naming).to_string(), "size": naming.len(),
+    }] });
+    put("dev-5", INDEX, index.to_string().into_bytes()).await.expect(StatusCode::CREATED);
+    assert_eq!(status(&app, "GET", &blob(b"prod")).await, 200);
     app.idle().await;
 }
 

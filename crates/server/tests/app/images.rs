@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use oci::RepoName;
 use policy::{Role, Visibility};
-use registry::{Error, Grant, Push};
 
 use crate::test_app::{MANIFEST, TestApp, image};
 
@@ -81,25 +79,124 @@ async fn a_deleted_image_comes_back_with_its_tags_until_the_restore_window_ends(
     let window = app.registry.settings().restore_window;
     app.advance(window.saturating_sub(Duration::from_hours(1))).await;
     app.idle().await;
-    let repo: RepoName = "team/app".parse().expect("a name");
-    let grant = || async {
-        app.registry.access().grant::<Push>(&app.admin().principal, &repo).await.expect("a grant")
-    };
-    let restorable = app.registry.restorable(&grant().await, 0, 10).await.expect("a list");
-    let back = app.registry.restore_manifest(&app.admin(), &grant().await, restorable[0].id).await;
-    assert_eq!(back.expect("restored").to_string(), digest);
+    let deleted = "/api/v1/projects/team/repositories/app/deleted";
+    app.ask("GET", deleted).by("guest").send().await.expect(StatusCode::FORBIDDEN);
+    let list = app.ask("GET", deleted).by("dev").send().await.expect(StatusCode::OK).json();
+    assert_eq!(
+        (list[0]["digest"].as_str(), list[0]["tags"][0].as_str()),
+        (Some(digest.as_str()), Some("v1"))
+    );
+    let restore = |list: &serde_json::Value| format!("{deleted}/{}/restore", list[0]["id"]);
+    let back = app.ask("POST", &restore(&list)).by("dev").send().await.expect(StatusCode::OK);
+    assert_eq!(back.json()["digest"], digest.as_str());
     let pulled = app.ask("GET", "/v2/team/app/manifests/v1").by("guest").send().await;
     assert_eq!(pulled.expect(StatusCode::OK).header("docker-content-digest"), digest);
 
     app.ask("DELETE", &path).by("mia").send().await.expect(StatusCode::ACCEPTED);
-    let again = app.registry.restorable(&grant().await, 0, 10).await.expect("a list");
-    assert_eq!(again.len(), 1, "what was restored is not deleted any more");
+    let again = app.ask("GET", deleted).by("dev").send().await.json();
+    assert_eq!(again.as_array().map(Vec::len), Some(1), "what was restored is not deleted any more");
     app.advance(window + Duration::from_hours(1)).await;
     workers::maintenance::collect(&app.registry, false).await.expect("collected");
-    let grant: Grant<Push> = grant().await;
-    let gone = app.registry.restore_manifest(&app.admin(), &grant, again[0].id).await;
-    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    app.ask("POST", &restore(&again)).by("dev").send().await.expect(StatusCode::NOT_FOUND);
     app.idle().await;
+}
+
+#[tokio::test]
+async fn a_whole_repository_is_deleted_and_each_of_its_images_comes_back_with_all_its_tags() {
+    let app = team().await;
+    let digest = app.push_image("dev", "team/deep/app", "v0", b"layer").await;
+    let manifest = app.get("/v2/team/deep/app/manifests/v0").await.body;
+    for batch in 0..120 {
+        let tags: Vec<String> = (0..10).map(|at| format!("tag=t{batch}-{at}")).collect();
+        let path = format!("/v2/team/deep/app/manifests/{digest}?{}", tags.join("&"));
+        let put = app.ask("PUT", &path).by("dev").bytes(MANIFEST, manifest.clone()).send().await;
+        put.expect(StatusCode::CREATED);
+    }
+    let repository = "/api/v1/projects/team/repositories/deep%2Fapp";
+    app.ask("DELETE", repository).by("dev").send().await.expect(StatusCode::FORBIDDEN);
+    app.ask("DELETE", repository).by("mia").send().await.expect(StatusCode::NO_CONTENT);
+    let tags = app.ask("GET", "/v2/team/deep/app/tags/list").by("guest").send().await.json();
+    assert_eq!(tags["tags"], serde_json::json!([]));
+    let list = app.ask("GET", &format!("{repository}/deleted")).by("dev").send().await.json();
+    assert_eq!(
+        (list[0]["tag_count"].as_u64(), list[0]["tags"].as_array().map(Vec::len)),
+        (Some(1201), Some(100))
+    );
+    let restore = format!("{repository}/deleted/{}/restore", list[0]["id"]);
+    app.ask("POST", &restore).by("dev").send().await.expect(StatusCode::OK);
+    let tags = app.ask("GET", "/v2/team/deep/app/tags/list").by("guest").send().await.json();
+    assert_eq!(tags["tags"].as_array().map(Vec::len), Some(1201));
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn a_project_goes_with_all_that_could_be_restored_in_it() {
+    let app = team().await;
+    let config = app.push_blob("dev", "team/app", b"{}").await;
+    for at in 0..501 {
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "annotations": { "at": at.to_string() }, "layers": [],
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2 },
+        });
+        let put = app.ask("PUT", "/v2/team/app/manifests/v1").by("dev");
+        put.bytes(MANIFEST, manifest.to_string().into_bytes()).send().await.expect(StatusCode::CREATED);
+    }
+    app.idle().await;
+    let repository = "/api/v1/projects/team/repositories/app";
+    app.ask("DELETE", repository).by("mia").send().await.expect(StatusCode::NO_CONTENT);
+    app.ask("DELETE", "/api/v1/projects/team").by("admin").send().await.expect(StatusCode::NO_CONTENT);
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn a_blob_whose_object_is_gone_is_unknown_until_it_is_pushed_again() {
+    let app = team().await;
+    app.push_image("dev", "team/app", "v1", b"layer").await;
+    let path = format!("/v2/team/app/blobs/{}", oci::Digest::sha256(b"layer"));
+    app.lose(b"layer").await;
+    let lost = app.ask("GET", &path).by("guest").send().await;
+    assert!(lost.status.is_server_error(), "{}", lost.text());
+    app.ask("HEAD", &path).by("guest").send().await.expect(StatusCode::NOT_FOUND);
+    app.push_blob("dev", "team/app", b"layer").await;
+    assert_eq!(app.ask("GET", &path).by("guest").send().await.expect(StatusCode::OK).body, b"layer");
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn what_a_client_has_already_is_not_sent_again() {
+    let app = team().await;
+    let digest = app.push_image("dev", "team/app", "v1", b"layer").await;
+    let layer = oci::Digest::sha256(b"layer").to_string();
+    for (path, digest) in
+        [(format!("/v2/team/app/blobs/{layer}"), &layer), ("/v2/team/app/manifests/v1".to_owned(), &digest)]
+    {
+        for method in ["GET", "HEAD"] {
+            for (known, expected) in [
+                (format!("\"{digest}\""), 304),
+                (format!("W/\"{digest}\""), 304),
+                ("\"x\", *".to_owned(), 304),
+                ("\"x\"".to_owned(), 200),
+            ] {
+                let ask = app.ask(method, &path).by("guest").header(http::header::IF_NONE_MATCH, &known);
+                assert_eq!(ask.send().await.status.as_u16(), expected, "{method} {path} {known}");
+            }
+        }
+    }
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn a_wrong_digest_of_another_algorithm_ends_an_upload_for_good() {
+    let app = team().await;
+    let opened = app.ask("POST", "/v2/team/app/blobs/uploads/").by("dev").send().await;
+    let place = opened.expect(StatusCode::ACCEPTED).location();
+    let patch = app.ask("PATCH", &place).by("dev").bytes("application/octet-stream", b"abc".to_vec());
+    let place = patch.send().await.expect(StatusCode::ACCEPTED).location();
+    let mut other = oci::Hasher::new(oci::Algorithm::Sha512);
+    other.update(b"other");
+    let wrong = app.ask("PUT", &format!("{place}?digest={}", other.finish())).by("dev").send().await;
+    assert_eq!(wrong.expect(StatusCode::BAD_REQUEST).json()["errors"][0]["code"], "DIGEST_INVALID");
+    app.ask("GET", &place).by("dev").send().await.expect(StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

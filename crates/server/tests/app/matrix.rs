@@ -37,6 +37,7 @@ struct World {
     member: i64,
     victim: i64,
     role: i64,
+    deleted: i64,
     upload: String,
     token: String,
 }
@@ -58,7 +59,11 @@ impl World {
         app.push_image("admin", "acme/app", "v1", LAYER).await;
         // Of two images' blobs one is not in use.
         app.push_blob("admin", "acme/app", b"loose").await;
+        let gone = app.push_image("admin", "acme/app", "gone", b"gone").await;
+        app.ask("DELETE", &format!("/v2/acme/app/manifests/{gone}")).by("admin").send().await;
         app.idle().await;
+        let deleted = app.get("/api/v1/projects/acme/repositories/app/deleted").await.json();
+        let deleted = deleted[0]["id"].as_i64().expect("an id");
         let members = app.get("/api/v1/projects/acme/members").await.json();
         let member = members.as_array().expect("members").iter().find(|it| it["user"] == "victim");
         let member = member.expect("a member")["id"].as_i64().expect("an id");
@@ -67,7 +72,7 @@ impl World {
         let roles = app.get("/api/v1/roles").await.json();
         let role = roles.as_array().expect("roles").iter().find(|it| it["user"] == "auditor");
         let role = role.expect("a role")["id"].as_i64().expect("an id");
-        Self { app, project: "acme".to_owned(), member, victim, role, upload: String::new(), token }
+        Self { app, project: "acme".to_owned(), member, victim, role, deleted, upload: String::new(), token }
     }
 
     /// Sends the sample of a route as a caller.
@@ -97,10 +102,12 @@ impl World {
         let id = match path {
             _ if path.contains("/members/") => self.member,
             _ if path.contains("/roles/") => self.role,
+            _ if path.contains("/deleted/") => self.deleted,
             _ => self.victim,
         };
         let target = path
             .replace("{project}", &self.project)
+            .replace("{repository}", "app")
             .replace("{id}", &id.to_string())
             .replace("{name}", "acme/app")
             .replace("{reference}", "v1")
@@ -172,7 +179,8 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v2.0/users/{id}") => Body::Json(json!({ "realname": "Other" })),
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),
         ("PUT", "/api/v2.0/users/{id}/password") => Body::Json(json!({ "new_password": "Another-Horse-8" })),
-        ("GET" | "HEAD" | "DELETE", _) => Body::None,
+        ("POST", "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore")
+        | ("GET" | "HEAD" | "DELETE", _) => Body::None,
         (method, path) => {
             unreachable!("{method} {path} has no row in the matrix of rights: add one to `sample`")
         }
@@ -260,4 +268,23 @@ async fn nobody_locks_out_or_demotes_oneself() {
         assert!(app.registry.change_user(&admin, id, &change).await.is_err(), "{change:?}");
     }
     assert!(app.registry.delete_user(&admin, id).await.is_err());
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_whoever_acts() {
+    let app = TestApp::new().await;
+    app.user("second").await;
+    app.system_role("second", Role::SystemAdmin).await;
+    // Both act on what they saw while both were administrators.
+    let first = app.admin();
+    let mut second = app.admin();
+    second.principal.id = Some(app.id_of("second"));
+    let take = UserChange { admin: Some(false), ..UserChange::default() };
+    let other = app.replica().await;
+    app.registry.change_user(&first, app.id_of("second"), &take).await.expect("the first is quicker");
+    let late = other.registry.change_user(&second, app.id_of("admin"), &take).await;
+    assert!(
+        matches!(&late, Err(registry::Error::Conflict(text)) if text.contains("last administrator")),
+        "{late:?}"
+    );
 }

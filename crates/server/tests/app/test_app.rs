@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use blobs::{Budget, MemoryBlobs};
+use blobs::{BlobKey, BlobStore as _, Budget, MemoryBlobs};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, Request, StatusCode};
 use metadata::model::PrincipalId;
@@ -208,6 +208,13 @@ impl TestApp {
         let ask = self.ask("POST", &path).by(user).bytes("application/octet-stream", content.to_vec());
         ask.send().await.expect(StatusCode::CREATED);
         digest
+    }
+
+    /// Loses the object of a blob, as a disk may.
+    pub(crate) async fn lose(&self, content: &[u8]) {
+        let row = self.registry.store().blob(&oci::Digest::sha256(content)).await.expect("an answer");
+        let key = BlobKey::parse(&row.expect("a blob").object_key).expect("a key");
+        self.blobs.delete(key).await.expect("deleted");
     }
 
     /// Pushes an image whose one layer is `layer`; its digest.

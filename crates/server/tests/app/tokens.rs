@@ -137,3 +137,29 @@ async fn a_change_of_another_process_is_read_although_this_one_made_none() {
         process.ask("GET", PATH).by("dev").send().await.expect(StatusCode::UNAUTHORIZED);
     }
 }
+
+#[tokio::test]
+async fn a_token_that_does_not_cover_pushing_makes_no_project() {
+    let app = TestApp::new().await;
+    let token = app.token("admin", "repository:library/app:pull").await;
+    let uploads = app.ask("POST", "/v2/fresh/app/blobs/uploads/").bearer(&token).send().await;
+    let asked = uploads.expect(StatusCode::UNAUTHORIZED).header("www-authenticate");
+    assert!(asked.contains("scope=\"repository:fresh/app:pull,push\""), "{asked}");
+    let manifest = app.ask("PUT", "/v2/fresh/app/manifests/v1").bearer(&token);
+    manifest.bytes(crate::test_app::MANIFEST, b"{}".to_vec()).send().await.expect(StatusCode::UNAUTHORIZED);
+    app.get("/api/v1/projects/fresh").await.expect(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn guesses_sent_at_once_are_slowed_like_guesses_in_turn() {
+    let app = TestApp::new().await;
+    app.user("dev").await;
+    let guesses = (0..60).map(|at| {
+        let credentials = data_encoding::BASE64.encode(format!("dev:guess {at}").as_bytes());
+        app.ask("GET", "/v2/").header(http::header::AUTHORIZATION, &format!("Basic {credentials}")).send()
+    });
+    let answers = futures_util::future::join_all(guesses).await;
+    let heard = answers.iter().filter(|answer| answer.status == StatusCode::UNAUTHORIZED).count();
+    let refused = answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();
+    assert!(heard < 20 && heard + refused == 60, "{heard} were compared, {refused} refused");
+}

@@ -134,7 +134,7 @@ async fn restores(registry: &Registry, now: Timestamp) -> Result<u64, Error> {
         }
         let mut tx = store.begin().await?;
         for id in &expired {
-            deleted::expire(&mut tx, *id, now);
+            deleted::expire(&mut tx, *id, now, registry.settings().blob_lease);
         }
         match store.commit(tx).await {
             Ok(()) => count += expired.len() as u64,

@@ -128,7 +128,7 @@ async fn what_does_not_fit_and_a_process_that_died_leave_a_recorded_gap() {
     let gaps = || async { store.rows(&GAPS, &[]).await.unwrap() };
     assert_eq!(gaps().await[0].text(0).unwrap(), r#"{"lost":7}"#);
     tokio::select! {
-        () = notes.keep() => {}
+        ended = notes.keep(std::future::pending()) => panic!("{ended:?}"),
         () = async { while gaps().await.len() < 2 { tokio::task::yield_now().await; } } => {}
     }
     assert!(gaps().await[1].text(0).unwrap().contains("process_ended_after"));

@@ -2,6 +2,8 @@
 
 use crate::support::{World, body};
 use blobs::{BlobKey, BlobStore as _, Budget, RemoteBlobs};
+use metadata::model::PrincipalId;
+use metadata::model::manifest::{self, NewManifest};
 use metadata::{Clock as _, ManualClock, SeededRandom, Sqlite, Store, SystemClock};
 use oci::Digest;
 use registry::{Error, Settings};
@@ -72,6 +74,56 @@ async fn what_an_abandoned_upload_and_an_unused_blob_hold_comes_back() {
     world.collect().await;
     assert_eq!(world.objects().await, 0);
     assert!(world.blobs.unfinished(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_end_of_an_old_deletion_does_not_end_the_lease_of_a_later_upload() {
+    let settings =
+        Settings { restore_window: Duration::ZERO, collect_grace: Duration::ZERO, ..Settings::default() };
+    let world = World::new(settings).await;
+    let gone = world.image("gone", &[b"layer"]).await.unwrap();
+    world.delete(gone).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.blob(b"layer").await.unwrap();
+    world.collect().await;
+    assert!(world.readable(&Digest::sha256(b"layer")).await, "an upload that was just acknowledged");
+    assert!(!world.readable(&Digest::sha256(b"{}")).await, "what was only held by the deletion");
+}
+
+/// A push reads that a layer is absent; the layer comes before the push commits.
+#[tokio::test]
+async fn a_blob_that_comes_beside_its_manifest_is_held_by_it() {
+    let world = World::new(at_once()).await;
+    world.image("other", &[b"other"]).await.unwrap();
+    let store = world.registry.store();
+    let repository = store.repository(world.push_grant().await.project(), "app").await.unwrap().unwrap();
+    let layer = world.blob(b"layer").await.unwrap();
+    let bytes: bytes::Bytes = "a manifest that names the layer".into();
+    let digest = Digest::sha256(&bytes);
+    let mut tx = store.begin().await.unwrap();
+    let row = NewManifest {
+        repository: repository.id,
+        digest,
+        media_type: "application/vnd.oci.image.manifest.v1+json".parse().unwrap(),
+        artifact_type: None,
+        subject: None,
+        content_bytes: 0,
+        height: 0,
+        annotations: "{}".to_owned(),
+        pushed_by: PrincipalId::from(1),
+        bytes,
+        blobs: Vec::new(),
+        gaps: vec![layer, Digest::sha256(b"absent")],
+        children: Vec::new(),
+    };
+    manifest::insert(&mut tx, &row, store.now());
+    store.commit(tx).await.unwrap();
+    assert_eq!(store.manifest_using(repository.id, &layer).await.unwrap(), Some(digest));
+    world.clock.advance(Duration::from_secs(1));
+    world.collect().await;
+    assert!(world.readable(&layer).await);
+    world.blob(b"absent").await.unwrap();
+    assert_eq!(store.manifest_using(repository.id, &Digest::sha256(b"absent")).await.unwrap(), Some(digest));
 }
 
 /// With lease, window and grace of zero nothing but the statements protects a push. A push may be told that a blob is

@@ -4,6 +4,7 @@ mod audit;
 mod conditions;
 mod members;
 mod projects;
+mod repositories;
 mod role;
 mod roles;
 mod users;
@@ -17,7 +18,38 @@ use schemars::{JsonSchema, Schema, json_schema};
 use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().merge(projects()).merge(members()).merge(users()).merge(roles()).merge(audit())
+    let images = Routes::new().merge(projects()).merge(repositories());
+    images.merge(members()).merge(users()).merge(roles()).merge(audit())
+}
+
+fn repositories() -> Routes {
+    use repositories::{Deleted, Page, Restored, deleted, remove, restore};
+    let one = "/projects/{project}/repositories/{repository}";
+    Routes::new()
+        .add(
+            Method::DELETE,
+            one,
+            remove,
+            about(
+                "delete_repository",
+                "Deletes every image of a repository; each stays restorable for a while.",
+            ),
+        )
+        .add(
+            Method::GET,
+            &format!("{one}/deleted"),
+            deleted,
+            about("list_deleted_images", "Lists the deleted images of a repository that can be restored.")
+                .query::<Page>()
+                .answers::<Vec<Deleted>>(),
+        )
+        .add(
+            Method::POST,
+            &format!("{one}/deleted/{{id}}/restore"),
+            restore,
+            about("restore_image", "Brings a deleted image back, with those of its tags that are free.")
+                .answers::<Restored>(),
+        )
 }
 
 fn projects() -> Routes {
