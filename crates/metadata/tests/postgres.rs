@@ -6,8 +6,13 @@
 mod support;
 
 use futures_util::future::join_all;
+use metadata::model::access::ProjectRow;
+use metadata::model::blob::{self, BlobRow};
+use metadata::model::manifest::{self, NewManifest};
+use metadata::model::{OrganisationId, PrincipalId, ProjectId, RepositoryId, project, repository};
 use metadata::postgres::PostgresOptions;
 use metadata::{CommitError, Engine, Expect, Outcome, Postgres, Store, StoreError, params, suite};
+use oci::Digest;
 use std::time::{Duration, Instant};
 use support::proxy::{Cut, Proxy};
 use support::{Server, eventually, store};
@@ -227,4 +232,63 @@ async fn a_read_that_takes_too_long_is_given_up() {
     assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
     assert!(start.elapsed() < Duration::from_secs(5));
     mark(&store, "after").await.unwrap();
+}
+
+/// Pushes that read that a layer is absent beside pushes of that layer: each transaction may not see the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_manifest_holds_a_layer_that_comes_at_the_same_time() {
+    let Some(server) = Server::start() else { return };
+    let store = store(server.engine("gaps").await);
+    let now = store.now();
+    let (project, repository, organisation) =
+        (ProjectId::from(1), RepositoryId::from(2), OrganisationId::from(3));
+    let mut tx = store.begin().await.unwrap();
+    project::insert_organisation(&mut tx, organisation, "all", now);
+    let (name, visibility) = ("team".to_owned(), "private".to_owned());
+    let row = ProjectRow { id: project, name, visibility, created_at: now };
+    project::insert(&mut tx, &row, organisation, PrincipalId::from(1));
+    repository::insert(&mut tx, repository, project, "app", "team/app", now);
+    store.commit(tx).await.unwrap();
+    let layer = async |at: u32| {
+        let digest = Digest::sha256(&at.to_be_bytes());
+        let row = BlobRow { digest, size_bytes: 4, object_key: format!("{at:032x}"), corrupt: false };
+        let mut tx = store.begin().await?;
+        blob::insert(&mut tx, &row, &[1], now);
+        blob::link(&mut tx, repository, &digest, now, PrincipalId::from(1));
+        store.commit(tx).await
+    };
+    let image = async |at: u32| {
+        let bytes = bytes::Bytes::from(format!("manifest {at}"));
+        let row = NewManifest {
+            repository,
+            digest: Digest::sha256(&bytes),
+            media_type: "application/vnd.oci.image.manifest.v1+json".parse().unwrap(),
+            artifact_type: None,
+            subject: None,
+            content_bytes: 4,
+            height: 0,
+            annotations: "{}".to_owned(),
+            pushed_by: PrincipalId::from(1),
+            bytes,
+            blobs: Vec::new(),
+            gaps: vec![Digest::sha256(&at.to_be_bytes())],
+            children: Vec::new(),
+        };
+        let mut tx = store.begin().await?;
+        manifest::insert(&mut tx, &row, now);
+        store.commit(tx).await
+    };
+    let rounds = join_all((0..300).map(async |at| {
+        let (layer, image) = tokio::join!(layer(at), image(at));
+        layer.and(image)
+    }));
+    for done in rounds.await {
+        done.unwrap();
+    }
+    let mut loose = 0;
+    for at in 0..300_u32 {
+        let digest = Digest::sha256(&at.to_be_bytes());
+        loose += u32::from(store.manifest_using(repository, &digest).await.unwrap().is_none());
+    }
+    assert_eq!(loose, 0, "layers that the next collection takes from a live image");
 }
