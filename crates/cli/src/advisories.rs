@@ -3,16 +3,20 @@
 //! The database is one file. It is written beside its place and put there by rename, so a reader sees the old or the
 //! new one and never a half; readers map it into memory. A bundle is the same file, whose digest is checked on import.
 
+use crate::age::MaxAge;
+use crate::command::Outcome;
 use crate::feeds::{self, Feed, Fetcher, Source};
 use crate::mmap::MappedDb;
 use crate::network::NetworkArgs;
+use crate::output;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use vuln::advisory::import::ImportLimits;
-use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
+use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update, age_text, stale_feeds};
 
 /// `bonded advisories`.
 #[derive(Debug, Args)]
@@ -26,8 +30,9 @@ pub struct AdvisoriesArgs {
 enum AdvisoriesCommand {
     /// Build or update the database from feeds: files, archives or directories of any known form.
     Build(BuildArgs),
-    /// Feeds, their age and size.
-    Info(DatabaseArgs),
+    /// Feeds, their age and size; exit code 1 if one was not renewed within `--max-age`.
+    #[command(visible_alias = "status")]
+    Info(InfoArgs),
     /// Everything the database says of an identifier.
     Show(ShowArgs),
     /// Write the database as one bundle for a site without network.
@@ -62,6 +67,18 @@ struct BuildArgs {
 }
 
 #[derive(Debug, Args)]
+struct InfoArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Age from which a feed is stale: days or hours (`7d`, `36h`), or `none` [default: 7d].
+    #[arg(long, value_name = "AGE")]
+    max_age: Option<MaxAge>,
+    /// JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct ShowArgs {
     #[command(flatten)]
     database: DatabaseArgs,
@@ -77,18 +94,19 @@ struct MoveArgs {
     bundle: PathBuf,
 }
 
-/// Runs the subcommand; `now` is RFC 3339.
+/// Runs the subcommand.
 ///
 /// # Errors
 /// What could not be read, taken or written.
-pub(crate) fn run(args: AdvisoriesArgs, now: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(crate) fn run(args: AdvisoriesArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     match args.command {
-        AdvisoriesCommand::Build(a) => build(&a, now, out),
-        AdvisoriesCommand::Info(a) => info(&a.db, out),
-        AdvisoriesCommand::Show(a) => show(&a, out),
-        AdvisoriesCommand::Export(a) => copy(&a.database.db, &a.bundle),
-        AdvisoriesCommand::Import(a) => copy(&a.bundle, &a.database.db),
+        AdvisoriesCommand::Build(a) => build(&a, &now.to_string(), out)?,
+        AdvisoriesCommand::Info(a) => return info(&a, now, out),
+        AdvisoriesCommand::Show(a) => show(&a, out)?,
+        AdvisoriesCommand::Export(a) => copy(&a.database.db, &a.bundle)?,
+        AdvisoriesCommand::Import(a) => copy(&a.bundle, &a.database.db)?,
     }
+    Ok(Outcome::Clean)
 }
 
 fn import(draft: &mut FeedDraft, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -197,23 +215,38 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     replace(to, map.bytes())
 }
 
-fn info(path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let map = MappedDb::open(path)?;
+fn info(args: &InfoArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let map = MappedDb::open(&args.database.db)?;
     let db = map.db()?;
-    writeln!(out, "generation {}, {} bytes", db.generation(), map.bytes().len())?;
-    for feed in db.feeds() {
-        writeln!(
-            out,
-            "{}\t{} records\t{} rows\timported {}\tnewest {}\t{} refused",
-            feed.name,
-            feed.records,
-            feed.rows,
-            feed.imported_at,
-            if feed.newest.is_empty() { "-" } else { &feed.newest },
-            feed.refused
-        )?;
+    let limit = args.max_age.unwrap_or_default().limit();
+    let stale = limit.map(|limit| stale_feeds(db.feeds(), now, limit)).unwrap_or_default();
+    if args.json {
+        let document = serde_json::json!({
+            "generation": db.generation(), "size_bytes": map.bytes().len(), "feeds": db.feeds(), "stale_feeds": stale,
+        });
+        serde_json::to_writer_pretty(&mut *out, &document)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "generation {}, {} bytes", db.generation(), map.bytes().len())?;
+        for feed in db.feeds() {
+            writeln!(
+                out,
+                "{}\t{} records\t{} rows\trenewed {}, {} ago{}\tnewest {}\t{} refused",
+                feed.name,
+                feed.records,
+                feed.rows,
+                feed.imported_at,
+                feed.age_hours(now).map_or_else(|| "unknown".to_owned(), age_text),
+                if stale.iter().any(|entry| entry.name == feed.name) { " (STALE)" } else { "" },
+                if feed.newest.is_empty() { "-" } else { &feed.newest },
+                feed.refused
+            )?;
+        }
     }
-    Ok(())
+    for feed in &stale {
+        output::note(&format!("bonded: {}; renew it with `bonded advisories build`", feed.sentence()));
+    }
+    Ok(if stale.is_empty() { Outcome::Clean } else { Outcome::Findings })
 }
 
 fn show(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<()> {

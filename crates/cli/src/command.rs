@@ -22,7 +22,7 @@ pub enum Command {
 pub(crate) enum Outcome {
     /// Done; nothing found that the caller asked to fail on.
     Clean,
-    /// Findings at or above what the caller asked to fail on, or a difference.
+    /// Findings at or above what the caller asked to fail on, a difference, or feeds older than allowed.
     Findings,
     /// Done, but parts of the source could not be read or judged: not to be taken for clean.
     Incomplete,
@@ -34,9 +34,7 @@ pub fn run(command: Command) -> ExitCode {
     let outcome = match command {
         Command::Sbom(args) => sbom::run(args),
         Command::Scan(args) => scan::run(args),
-        Command::Advisories(args) => {
-            advisories::run(args, &clock::now().to_string(), &mut std::io::stdout()).map(|()| Outcome::Clean)
-        }
+        Command::Advisories(args) => advisories::run(args, clock::now(), &mut std::io::stdout()),
     };
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,

@@ -90,9 +90,9 @@ pub(crate) fn parse(arguments: &[String]) -> anyhow::Result<Vec<Feed>> {
 }
 
 fn name_of(path: &Path) -> Option<String> {
-    const KNOWN: [&str; 13] = [
+    const KNOWN: [&str; 14] = [
         ".zip", ".tar.gz", ".tgz", ".tar.zst", ".tar", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".xml",
-        ".db", ".gz",
+        ".db", ".gz", ".purls",
     ];
     let file = path.file_name()?.to_string_lossy().into_owned();
     let name = KNOWN.iter().find_map(|suffix| file.strip_suffix(suffix)).map(str::to_owned);

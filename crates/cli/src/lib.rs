@@ -3,6 +3,7 @@
 //! What the subcommands decide lives in the pure crates; here are files, terminals and exit codes.
 
 mod advisories;
+mod age;
 mod clock;
 mod command;
 mod feeds;

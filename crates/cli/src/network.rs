@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use upstream::{Client, Keychain, Options};
+use upstream::{Client, Guard, Keychain, Options};
 
 /// How other hosts are reached.
 #[derive(Clone, Debug, Default, Args)]
@@ -26,7 +26,8 @@ impl NetworkArgs {
             std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
         };
         let ca_pem = self.ca_file.as_ref().map(read).transpose()?;
-        Ok(Client::new(&Options { ca_pem, plain_http: self.plain_http })?)
+        // Who types an address here could connect to it without us.
+        Ok(Client::new(&Options { ca_pem, plain_http: self.plain_http, guard: Guard::anywhere() })?)
     }
 
     pub(crate) fn keychain(&self) -> anyhow::Result<Keychain> {

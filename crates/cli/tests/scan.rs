@@ -64,3 +64,58 @@ fn thresholds_and_missing_databases_have_their_exit_codes() {
     let ignored = ["--scanners", "vuln", "--db", &feeds, "--fail-on", "low", "--ignorefile", &text(&ignore)];
     assert_eq!(scan(&ignored), code(0));
 }
+
+#[test]
+fn outdated_packages_are_named_by_a_list_of_newest_versions() {
+    let dir = tempfile::tempdir().expect("directory");
+    project(dir.path());
+    let (app, feeds) = (text(&dir.path().join("app")), text(&dir.path().join("feeds")));
+    let out = dir.path().join("out");
+    let target = text(&out);
+    let scan =
+        || bonded(&["scan", &app, "--db", &feeds, "--scanners", "outdated", "-f", "json", "-o", &target]);
+    assert_eq!(scan(), code(2), "no feed says what is newest");
+    std::fs::write(dir.path().join("feeds/newest.purls"), "pkg:npm/left-pad@2.0.1\n").expect("feed");
+    assert_eq!(scan(), code(0));
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&out).expect("report")).expect("JSON");
+    let found = &report["outdated"]["findings"][0];
+    assert_eq!((&found["newest"], &found["behind"]), (&"2.0.1".into(), &"major".into()));
+    assert!(report["vulnerabilities"].is_null(), "not asked for");
+}
+
+#[test]
+fn old_feeds_are_warned_of_and_make_a_scan_incomplete_where_a_bound_is_set() {
+    let dir = tempfile::tempdir().expect("directory");
+    project(dir.path());
+    let feed = dir.path().join("feeds/npm.json");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_hours(24 * 365 * 50);
+    let file = std::fs::File::options().write(true).open(&feed).expect("feed");
+    file.set_modified(long_ago).expect("time");
+    let (app, feeds) = (text(&dir.path().join("app")), text(&dir.path().join("feeds")));
+    let out = dir.path().join("out");
+    let target = text(&out);
+    let scan = |rest: &[&str]| {
+        let mut all = vec!["scan", &app, "--db", &feeds, "--scanners", "vuln", "-f", "json", "-o", &target];
+        all.extend_from_slice(rest);
+        let ended = bonded(&all);
+        let report: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&out).expect("report")).expect("JSON");
+        (ended, report["stale_feeds"].as_array().map_or(0, Vec::len))
+    };
+    assert_eq!(scan(&[]), (code(0), 1), "a warning");
+    assert_eq!(scan(&["--max-feed-age", "30d"]), (code(3), 1), "incomplete");
+    assert_eq!(scan(&["--max-feed-age", "30d", "--allow-incomplete"]), (code(0), 1));
+    assert_eq!(scan(&["--max-feed-age", "none"]), (code(0), 0));
+
+    let db = text(&dir.path().join("db"));
+    assert_eq!(bonded(&["advisories", "build", "--db", &db, &text(&feed)]), code(0));
+    assert_eq!(bonded(&["advisories", "status", "--db", &db]), code(0));
+    let bytes = std::fs::read(&db).expect("database");
+    let mut update = vuln::db::Update::of(&vuln::db::Db::open(&bytes).expect("database"));
+    assert!(update.confirm("npm", "2020-01-01T00:00:00Z"));
+    std::fs::write(&db, update.finish()).expect("database");
+    assert_eq!(bonded(&["advisories", "status", "--db", &db]), code(1), "an alarm");
+    assert_eq!(bonded(&["advisories", "status", "--db", &db, "--max-age", "none"]), code(0));
+    assert_eq!(bonded(&["advisories", "info", "--db", &db, "--json"]), code(1));
+}

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Algorithm, Digest, Hasher};
@@ -10,6 +11,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use url::Url;
 
 use crate::UpstreamError;
+use crate::guard::{self, Forbidden, Guard, Guarded};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest silence within an answer.
@@ -25,6 +27,8 @@ pub struct Options {
     pub ca_pem: Option<Vec<u8>>,
     /// Whether hosts beyond this machine may be asked in clear text.
     pub plain_http: bool,
+    /// Which addresses may be connected to; by default those of the public internet.
+    pub guard: Guard,
 }
 
 /// The client.
@@ -32,6 +36,7 @@ pub struct Options {
 pub struct Client {
     http: reqwest::Client,
     plain_http: bool,
+    guard: Arc<Guard>,
 }
 
 /// What a server said of the state of a document, to ask later whether it changed.
@@ -63,14 +68,19 @@ impl Client {
     /// # Errors
     /// [`UpstreamError::Client`] if a certificate cannot be read.
     pub fn new(options: &Options) -> Result<Self, UpstreamError> {
-        let follow = redirect::Policy::custom(|attempt| {
+        let guard = Arc::new(options.guard.clone());
+        let judge = Arc::clone(&guard);
+        let follow = redirect::Policy::custom(move |attempt| {
             let secure = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
             if attempt.previous().len() > MAX_REDIRECTS {
                 attempt.error("too many redirects")
             } else if secure && attempt.url().scheme() != "https" {
                 attempt.error("a redirect from https to clear text")
             } else {
-                attempt.follow()
+                match judge.check_url(attempt.url()) {
+                    Ok(()) => attempt.follow(),
+                    Err(forbidden) => attempt.error(forbidden),
+                }
             }
         });
         // Feeds are archives: what is compressed must arrive as it is stored.
@@ -80,13 +90,17 @@ impl Client {
             .redirect(follow)
             .no_gzip()
             .user_agent(concat!("bonded/", env!("CARGO_PKG_VERSION")));
+        if !guard.is_open() {
+            // What a proxy connects to cannot be judged from here.
+            builder = builder.dns_resolver(Guarded(Arc::clone(&guard))).no_proxy();
+        }
         if let Some(pem) = &options.ca_pem {
             for certificate in reqwest::Certificate::from_pem_bundle(pem).map_err(UpstreamError::Client)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
         let http = builder.build().map_err(UpstreamError::Client)?;
-        Ok(Self { http, plain_http: options.plain_http })
+        Ok(Self { http, plain_http: options.plain_http, guard })
     }
 
     /// `https`, and `http` for this machine or where plain HTTP is allowed.
@@ -102,6 +116,7 @@ impl Client {
             "http" if self.plain_http || is_loopback(host) => {}
             _ => return Err(UpstreamError::PlainHttp(place(url))),
         }
+        self.guard.check_url(url).map_err(|forbidden| address(place(url), forbidden))?;
         Ok(self.http.get(url.clone()))
     }
 
@@ -112,15 +127,24 @@ impl Client {
             let Some(again) = request.try_clone() else { break };
             match again.send().await {
                 Ok(answer) if last > 0 && is_passing(answer.status()) => {}
-                Ok(answer) => return Ok(answer),
-                Err(error) if last > 0 && error.is_connect() && !is_refusal(&error) => {}
-                Err(source) => return Err(UpstreamError::Connection { place: place.to_owned(), source }),
+                Ok(answer) => return self.arrived(answer, place),
+                Err(error) if last > 0 && error.is_connect() && !is_final(&error) => {}
+                Err(source) => return Err(failed(place, source)),
             }
             tokio::time::sleep(wait).await;
             wait *= 4;
         }
-        let source = request.send().await;
-        source.map_err(|source| UpstreamError::Connection { place: place.to_owned(), source })
+        let answer = request.send().await.map_err(|source| failed(place, source))?;
+        self.arrived(answer, place)
+    }
+
+    /// The backstop of the guard: an answer counts only from an address that may be connected to.
+    fn arrived(&self, answer: Response, place: &str) -> Result<Response, UpstreamError> {
+        if let Some(from) = answer.remote_addr().filter(|_| !self.guard.is_open()) {
+            let host = answer.url().host_str().unwrap_or_default();
+            self.guard.check(host, from.ip()).map_err(|forbidden| address(place.to_owned(), forbidden))?;
+        }
+        Ok(answer)
     }
 
     /// Fetches a document into `to` unless it is still what `known` says. `user:password@` in the address is sent as
@@ -203,8 +227,22 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
 
-/// A certificate that is not trusted stays so.
-fn is_refusal(error: &reqwest::Error) -> bool {
+fn address(place: String, forbidden: Forbidden) -> UpstreamError {
+    UpstreamError::Address { place, host: forbidden.host, address: forbidden.address }
+}
+
+fn failed(place: &str, source: reqwest::Error) -> UpstreamError {
+    match guard::refusal(&source) {
+        Some(forbidden) => address(place.to_owned(), forbidden),
+        None => UpstreamError::Connection { place: place.to_owned(), source },
+    }
+}
+
+/// A certificate that is not trusted stays so, and so does an address that is not permitted.
+fn is_final(error: &reqwest::Error) -> bool {
+    if guard::refusal(error).is_some() {
+        return true;
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if inner.to_string().contains("certificate") {

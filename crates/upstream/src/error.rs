@@ -1,5 +1,7 @@
 //! Why something could not be fetched.
 
+use std::net::IpAddr;
+
 use oci::Digest;
 use reqwest::StatusCode;
 
@@ -15,6 +17,21 @@ pub enum UpstreamError {
     /// Clear text where it was not asked for.
     #[error("{0} is clear text; use https, or allow plain HTTP if that is meant")]
     PlainHttp(String),
+    /// An address that may not be connected to.
+    #[error(
+        "{place} is not asked: {host} is at {address}, which is not of the public internet and was not permitted"
+    )]
+    Address {
+        /// What was to be asked.
+        place: String,
+        /// Host of the address, of a redirect or token service too.
+        host: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Text that permits nothing.
+    #[error("`{0}` is no network, address or host name; write 10.0.0.0/8 or registry.internal")]
+    Permission(String),
     /// No answer.
     #[error("{place} cannot be reached")]
     Connection {

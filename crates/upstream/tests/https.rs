@@ -1,9 +1,10 @@
 //! Documents over TLS: trusted authorities only, never out of TLS again, never more than the bound, never in clear text
-//! to another machine.
+//! to another machine, never to an address that the guard does not permit.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use oci::Digest;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{ServerConfig, pki_types::PrivateKeyDer};
-use upstream::{Client, Fetched, Options, UpstreamError};
+use upstream::{Client, Fetched, Guard, Options, UpstreamError};
 use url::Url;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -54,7 +55,67 @@ async fn server() -> (SocketAddr, Vec<u8>) {
 }
 
 fn client(ca_pem: Option<Vec<u8>>) -> Client {
-    Client::new(&Options { ca_pem, plain_http: false }).expect("client")
+    Client::new(&Options { ca_pem, plain_http: false, guard: Guard::anywhere() }).expect("client")
+}
+
+/// A server in clear text on this machine that redirects `/to/HOST` there; counts what it is asked.
+async fn redirector() -> (u16, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+    let port = listener.local_addr().expect("address").port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            let answer = service_fn(move |request: Request<Incoming>| {
+                count.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    let mut answer = Response::new(Full::new(Bytes::from_static(b"feed")));
+                    if let Some(host) = request.uri().path().strip_prefix("/to/") {
+                        *answer.status_mut() = hyper::StatusCode::FOUND;
+                        let place = format!("http://{host}:{port}/").parse().expect("value");
+                        answer.headers_mut().insert("location", place);
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer),
+            );
+        }
+    });
+    (port, asked)
+}
+
+#[tokio::test]
+async fn a_guard_holds_for_names_addresses_and_redirects() {
+    let (port, asked) = redirector().await;
+    let ask = async |guard: Guard, path: &str| {
+        let client = Client::new(&Options { ca_pem: None, plain_http: true, guard }).expect("client");
+        let url =
+            Url::parse(&format!("http://{}", path.replacen('/', &format!(":{port}/"), 1))).expect("address");
+        client.fetch(&url, None, 4, &mut Vec::new()).await
+    };
+    let host = || Guard::public().permit("localhost").expect("rule");
+    let network =
+        || Guard::public().permit("127.0.0.0/8").and_then(|guard| guard.permit("::1")).expect("rule");
+
+    for path in ["localhost/", "127.0.0.1/", "[::1]/", "[::ffff:127.0.0.1]/", "2130706433/"] {
+        let refused = ask(Guard::public(), path).await;
+        assert!(matches!(refused, Err(UpstreamError::Address { .. })), "{path}: {refused:?}");
+    }
+    let refused = ask(host(), "127.0.0.1/").await;
+    assert!(matches!(refused, Err(UpstreamError::Address { .. })), "a name permits no address: {refused:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "nothing was sent");
+
+    assert!(ask(host(), "localhost/").await.is_ok());
+    assert!(ask(network(), "127.0.0.1/to/localhost").await.is_ok());
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    for target in ["127.0.0.1", "169.254.169.254", "[::1]"] {
+        let refused = ask(host(), &format!("localhost/to/{target}")).await;
+        assert!(matches!(refused, Err(UpstreamError::Address { .. })), "redirect to {target}: {refused:?}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 6, "redirects were answered, not followed");
 }
 
 fn url(address: SocketAddr, path: &str) -> Url {

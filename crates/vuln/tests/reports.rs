@@ -4,12 +4,12 @@
 
 use oci::Digest;
 use vuln::advisory::import::ImportLimits;
-use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
-use vuln::matching::{IgnoreFile, Options, VexDocument, match_inventory};
+use vuln::db::{Db, FeedDraft, ShrinkPolicy, StaleFeed, Update};
+use vuln::matching::{Behind, IgnoreFile, Options, Outdated, OutdatedFinding, VexDocument, match_inventory};
 use vuln::report::{self, MalwareFinding, ScanReport, Target};
 use vuln::sbom::{Document, Limits, SourceForm, Strictness, Subject, SubjectKind, read};
 use vuln::secrets::SecretRules;
-use vuln::{Distro, Evidence, Inventory, Package, PackageKind, Problem, SourcePackage, misconfig};
+use vuln::{Distro, Evidence, Inventory, Package, PackageKind, Problem, Severity, SourcePackage, misconfig};
 
 const FEED: &str = r#"
 {"id":"DSA-1-1","modified":"2026-01-01T00:00:00Z","upstream":["CVE-2026-0001"],"summary":"openssl <b>overflow</b> & more","severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}],"affected":[{"package":{"ecosystem":"Debian:12","name":"openssl"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"3.0.15-1"}]}]}]}
@@ -89,6 +89,24 @@ fn whole() -> (Document, ScanReport) {
             name: "Miner".into(),
             layer: Some(Digest::sha256(b"layer")),
         }]),
+        outdated: Some(Outdated {
+            judged: 1,
+            unknown: 0,
+            findings: vec![OutdatedFinding {
+                package: "left-pad".into(),
+                kind: PackageKind::Npm,
+                version: "1.2.0".into(),
+                newest: "1.3.0".into(),
+                behind: Behind::Minor,
+                severity: Severity::Negligible,
+                path: "app/node_modules/left pad/package.json".into(),
+            }],
+        }),
+        stale_feeds: vec![StaleFeed {
+            name: "mixed".into(),
+            imported_at: "2026-01-01T00:00:00Z".into(),
+            age_hours: Some(300),
+        }],
         problems: inventory.problems.clone(),
     };
     (document, report)

@@ -7,7 +7,7 @@ use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
 
 use crate::mmap::MappedDb;
-use crate::{clock, output};
+use crate::output;
 
 /// An opened database.
 pub(super) enum Database {
@@ -62,7 +62,11 @@ fn put(update: &mut Update, path: &Path) -> anyhow::Result<()> {
     let name = file_name.split('.').next().unwrap_or(&file_name).to_owned();
     output::progress(&format!("importing {file_name}"));
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let mut draft = FeedDraft::new(name, file_name.clone(), clock::now().to_string());
+    // A file says nothing of when it was fetched but the time of its last change.
+    let changed = std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    let changed = changed.and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let changed = changed.map(|time| time.to_string()).unwrap_or_default();
+    let mut draft = FeedDraft::new(name, file_name.clone(), changed);
     let stats = draft
         .import(&file_name, &bytes, &ImportLimits::default())
         .with_context(|| format!("{} cannot be imported", path.display()))?;

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use vuln::db::{Db, stale_feeds};
 use vuln::matching::{self, IgnoreFile, Options, VexDocument};
 use vuln::report::{self, ScanReport, Target};
 use vuln::secrets::SecretRules;
-use vuln::{Severity, eol, misconfig};
+use vuln::{Problem, Severity, eol, misconfig};
 
+use crate::age::MaxAge;
 use crate::command::Outcome;
 use crate::input::{self, Input, InputArgs};
 use crate::{clock, output};
@@ -29,6 +31,8 @@ enum Scanner {
     Misconfig,
     /// Licences that ask for a decision.
     License,
+    /// Packages of which a newer version exists; needs `--db` with a feed of newest versions.
+    Outdated,
 }
 
 /// Forms of a report.
@@ -114,6 +118,10 @@ pub struct ScanArgs {
     /// List suppressed findings in the table, with their reasons.
     #[arg(long)]
     show_suppressed: bool,
+    /// A scan with a feed that was not renewed for longer (`7d`, `36h`) is incomplete; `none`: age does not matter
+    /// [default: from 7d on a warning].
+    #[arg(long, value_name = "AGE")]
+    max_feed_age: Option<MaxAge>,
     /// Exit code 0 even if parts could not be read or judged.
     #[arg(long)]
     allow_incomplete: bool,
@@ -125,7 +133,7 @@ impl ScanArgs {
             return match scanner {
                 Scanner::Vuln => self.db.is_some(),
                 Scanner::Secret | Scanner::Misconfig => true,
-                Scanner::License => false,
+                Scanner::License | Scanner::Outdated => false,
             };
         }
         self.scanners.contains(&scanner)
@@ -133,9 +141,10 @@ impl ScanArgs {
 }
 
 pub(crate) fn run(args: ScanArgs) -> anyhow::Result<Outcome> {
-    if args.looks_for(Scanner::Vuln) && args.db.is_none() {
+    let needs_database = args.looks_for(Scanner::Vuln) || args.looks_for(Scanner::Outdated);
+    if needs_database && args.db.is_none() {
         bail!(
-            "vulnerabilities need an advisory database: `--db FILE` (made by `bonded advisories build --db FILE FEEDS`) or `--db DIR` \
+            "vulnerabilities and outdated packages need an advisory database: `--db FILE` (made by `bonded advisories build --db FILE FEEDS`) or `--db DIR` \
              with feeds; without it: `--scanners secret,misconfig`"
         );
     }
@@ -161,8 +170,22 @@ pub(crate) fn run(args: ScanArgs) -> anyhow::Result<Outcome> {
     if args.looks_for(Scanner::License) {
         report.licenses = Some(report::license_findings(&input.document.inventory));
     }
-    if let Some(path) = args.db.as_ref().filter(|_| args.looks_for(Scanner::Vuln)) {
-        judge(&mut report, &input, path, &args)?;
+    if let Some(path) = args.db.as_ref().filter(|_| needs_database) {
+        let database = Database::open(path)?;
+        let db = database.db().with_context(|| format!("{} cannot be used", path.display()))?;
+        age(&mut report, &db, &args);
+        if args.looks_for(Scanner::Vuln) {
+            judge(&mut report, &input, &db, &args)?;
+        }
+        if args.looks_for(Scanner::Outdated) {
+            if !db.knows_newest() {
+                bail!(
+                    "no feed of {} states newest versions; add one (docs/scan.md), such as a list of package URLs",
+                    path.display()
+                );
+            }
+            report.outdated = Some(matching::outdated(&db, &input.document.inventory)?);
+        }
     }
     if args.ignore_unfixed {
         report.retain_fixable();
@@ -226,9 +249,23 @@ fn add_seen(report: &mut ScanReport, seen: Seen, input: &Input, args: &ScanArgs,
     report.problems.extend(seen.problems);
 }
 
-fn judge(report: &mut ScanReport, input: &Input, path: &Path, args: &ScanArgs) -> anyhow::Result<()> {
-    let database = Database::open(path)?;
-    let db = database.db().with_context(|| format!("{} cannot be used", path.display()))?;
+/// Warns of feeds that were not renewed for long; where the caller set the bound, the scan is incomplete.
+fn age(report: &mut ScanReport, db: &Db<'_>, args: &ScanArgs) {
+    let Some(limit) = args.max_feed_age.unwrap_or_default().limit() else { return };
+    report.stale_feeds = stale_feeds(db.feeds(), clock::now(), limit);
+    for feed in &report.stale_feeds {
+        output::note(&format!("bonded: {}", feed.sentence()));
+        if args.max_feed_age.is_some() {
+            report.problems.push(Problem {
+                source: "feeds".into(),
+                path: String::new(),
+                message: feed.sentence(),
+            });
+        }
+    }
+}
+
+fn judge(report: &mut ScanReport, input: &Input, db: &Db<'_>, args: &ScanArgs) -> anyhow::Result<()> {
     let mut vex = Vec::new();
     for path in &args.vex {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -241,10 +278,10 @@ fn judge(report: &mut ScanReport, input: &Input, path: &Path, args: &ScanArgs) -
     let products: Vec<String> = input.document.subject.purl().into_iter().collect();
     let today = clock::now().strftime("%Y-%m-%d").to_string();
     let options = Options { vex: &vex, ignore: ignore.as_ref(), products: &products, today: &today };
-    let found = matching::match_inventory(&db, &input.document.inventory, &options)?;
+    let found = matching::match_inventory(db, &input.document.inventory, &options)?;
     if let Some(base) = &args.compare_base {
         let other = input::load(base, &args.input, None)?;
-        let theirs = matching::match_inventory(&db, &other.document.inventory, &options)?;
+        let theirs = matching::match_inventory(db, &other.document.inventory, &options)?;
         let advice = report::base_advice(&found.findings, &theirs.findings);
         output::note(&format!("{base}: {}", advice.sentence()));
     }

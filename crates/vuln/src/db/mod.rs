@@ -1,7 +1,7 @@
 //! The advisory database: one read-only file that the caller maps into memory.
 //!
 //! ```text
-//! 0   "BONDEDA1"                      magic
+//! 0   "BONDEDA2"                      magic
 //! 8   u64 generation                  grows with every change
 //! 16  u64 offset of the directory     JSON: what each segment is, how old, how many rows
 //! 24  u64 length of the directory
@@ -13,6 +13,7 @@
 //! caller puts it in place by rename. Opening looks only at the header and the directory. The file is also the bundle
 //! for air-gapped sites: [`Db::verify`] proves that it arrived whole.
 
+mod age;
 mod bytes;
 mod delta;
 mod scores;
@@ -20,6 +21,7 @@ mod segment;
 mod segment_build;
 mod update;
 
+pub use age::{StaleFeed, age_text, stale_feeds};
 pub use delta::{ChangedPackage, changed_packages};
 pub use scores::{Scores, ScoresBuilder};
 pub use segment::{Claim, Details, EventRef, Head, Row, Segment};
@@ -27,12 +29,14 @@ pub use segment_build::SegmentBuilder;
 pub use update::{FeedDraft, MAX_SHRINK, MIN_RECORDS_GUARDED, ShrinkPolicy, Update, UpdateError};
 
 use crate::advisory::import::{EndOfLife, KevEntry};
+use crate::advisory::scope;
+use crate::version;
 use bytes::u64_at;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
-const MAGIC: &[u8; 8] = b"BONDEDA1";
+const MAGIC: &[u8; 8] = b"BONDEDA2";
 const HEADER_BYTES: usize = 64;
 /// Largest directory, in bytes.
 const MAX_DIRECTORY_BYTES: u64 = 16 << 20;
@@ -271,6 +275,29 @@ impl<'a> Db<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// The newest version of a package, if some feed states it; of several the greatest.
+    ///
+    /// # Errors
+    /// [`DbError::Damaged`].
+    pub fn newest(&self, scope: &str, name: &str) -> Result<Option<&'a str>, DbError> {
+        let mut best: Option<&str> = None;
+        for (_, scores) in &self.scores {
+            let Some(found) = scores.newest(scope, name)? else { continue };
+            let greater = |known: &str| {
+                version::compare(scope::scheme(scope), known, found).is_ok_and(std::cmp::Ordering::is_lt)
+            };
+            if best.is_none_or(greater) {
+                best = Some(found);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Whether any feed states newest versions.
+    pub fn knows_newest(&self) -> bool {
+        self.scores.iter().any(|(_, scores)| scores.knows_newest())
     }
 
     fn segment(&self, at: AdvisoryRef) -> Result<&Segment<'a>, DbError> {

@@ -96,6 +96,7 @@ impl FeedDraft {
             Item::Epss(e) => self.scores.epss(&e),
             Item::Kev(e) => self.scores.kev(e),
             Item::EndOfLife(e) => self.scores.end_of_life(e),
+            Item::Newest(n) => self.scores.newest(n),
             Item::ScopeAlias { from, to } => self.advisories.scope_alias(from, to),
         }
     }

@@ -9,12 +9,14 @@ mod candidates;
 mod finding;
 mod group;
 mod ignore;
+mod outdated;
 mod range;
 mod rating;
 mod vex;
 
 pub use finding::{Counts, Exploited, Finding, Reason, Report, Score, Suppression, SuppressionKind};
 pub use ignore::{IgnoreError, IgnoreFile, IgnoreRule};
+pub use outdated::{Behind, Outdated, OutdatedFinding, outdated};
 pub use range::{Verdict, judge};
 pub use rating::{RatedBy, Rating};
 pub use vex::{VexDocument, VexError, VexProduct, VexStatement, VexStatus};

@@ -28,13 +28,7 @@ pub fn junit(report: &ScanReport) -> io::Result<Vec<u8>> {
         ("skipped", &skipped),
     ]);
     root.write_inner_content(|xml| {
-        for section in [
-            Section::Vulnerability,
-            Section::Secret,
-            Section::Misconfiguration,
-            Section::License,
-            Section::Malware,
-        ] {
+        for section in Section::ALL {
             let own: Vec<&Row> = rows.iter().filter(|row| row.section == section).collect();
             let (tests, failures, skipped) = count(&own);
             let suite = xml.create_element("testsuite").with_attributes([

@@ -22,6 +22,7 @@ pub use sarif::sarif;
 pub use table::table;
 pub use vdr::vdr;
 
+use crate::db::StaleFeed;
 use crate::matching::{self, SuppressionKind};
 use crate::misconfig;
 use crate::secrets::SecretFinding;
@@ -84,6 +85,12 @@ pub struct ScanReport {
     /// Known malware; absent when no list was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub malware: Option<Vec<MalwareFinding>>,
+    /// Outdated packages; absent when not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outdated: Option<matching::Outdated>,
+    /// Feeds of the database that were not renewed for longer than allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_feeds: Vec<StaleFeed>,
     /// What could not be read or judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -126,6 +133,7 @@ impl ScanReport {
         rows.extend(self.misconfigurations.iter().flatten().map(Row::of_misconfiguration));
         rows.extend(self.licenses.iter().flatten().map(Row::of_license));
         rows.extend(self.malware.iter().flatten().map(Row::of_malware));
+        rows.extend(self.outdated.iter().flat_map(|found| &found.findings).map(Row::of_outdated));
         rows.sort_by(|a, b| {
             (a.section, std::cmp::Reverse(a.severity), &a.subject, &a.id, &a.path, a.lines).cmp(&(
                 b.section,

@@ -17,9 +17,21 @@ pub enum Section {
     License,
     /// Malware.
     Malware,
+    /// Outdated packages.
+    Outdated,
 }
 
 impl Section {
+    /// All, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Vulnerability,
+        Self::Secret,
+        Self::Misconfiguration,
+        Self::License,
+        Self::Malware,
+        Self::Outdated,
+    ];
+
     /// Heading and SARIF tag.
     pub fn name(self) -> &'static str {
         match self {
@@ -28,6 +40,7 @@ impl Section {
             Self::Misconfiguration => "misconfiguration",
             Self::License => "license",
             Self::Malware => "malware",
+            Self::Outdated => "outdated",
         }
     }
 }
@@ -153,6 +166,26 @@ impl Row {
             status: finding.digest.to_string(),
             title: format!("known malware `{}`", finding.name),
             help: "do not run this image; find out how the file came into it".into(),
+            path: finding.path.clone(),
+            lines: None,
+            suppressed: None,
+        }
+    }
+
+    pub(super) fn of_outdated(finding: &matching::OutdatedFinding) -> Self {
+        Self {
+            section: Section::Outdated,
+            id: format!("outdated-{}", finding.behind.name()),
+            severity: finding.severity,
+            subject: finding.package.clone(),
+            version: finding.version.clone(),
+            fixed: vec![finding.newest.clone()],
+            status: finding.behind.name().to_owned(),
+            title: format!(
+                "{} {} is outdated, {} is the newest",
+                finding.package, finding.version, finding.newest
+            ),
+            help: format!("update to {}", finding.newest),
             path: finding.path.clone(),
             lines: None,
             suppressed: None,

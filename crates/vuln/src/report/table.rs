@@ -25,6 +25,9 @@ pub fn table(report: &ScanReport, all: bool) -> String {
     if let Some(day) = &report.end_of_life {
         let _ = writeln!(out, "! the distribution's security support ended on {day}: fixes no longer come");
     }
+    for feed in &report.stale_feeds {
+        let _ = writeln!(out, "! {}: what became known since is missing", feed.sentence());
+    }
     let rows = report.rows();
     let asked = [
         (Section::Vulnerability, report.vulnerabilities.is_some()),
@@ -32,6 +35,7 @@ pub fn table(report: &ScanReport, all: bool) -> String {
         (Section::Misconfiguration, report.misconfigurations.is_some()),
         (Section::License, report.licenses.is_some()),
         (Section::Malware, report.malware.is_some()),
+        (Section::Outdated, report.outdated.is_some()),
     ];
     for (section, _) in asked.into_iter().filter(|(_, asked)| *asked) {
         let of_section: Vec<&Row> = rows.iter().filter(|row| row.section == section).collect();
@@ -42,6 +46,13 @@ pub fn table(report: &ScanReport, all: bool) -> String {
             if all { counting.iter().chain(&suppressed).copied().collect() } else { counting };
         if !shown.is_empty() {
             cells(&mut out, section, &shown, all);
+        }
+        if let Some(found) = report.outdated.as_ref().filter(|_| section == Section::Outdated) {
+            let _ = writeln!(
+                out,
+                "{} packages judged; of {} no feed states the newest version",
+                found.judged, found.unknown
+            );
         }
         if !all && !suppressed.is_empty() {
             let _ = writeln!(out, "{} suppressed (--show-suppressed lists them)", suppressed.len());
@@ -67,6 +78,7 @@ fn heading(section: Section) -> &'static str {
         Section::Misconfiguration => "Misconfiguration",
         Section::License => "Licences",
         Section::Malware => "Malware",
+        Section::Outdated => "Outdated packages",
     }
 }
 
@@ -110,6 +122,9 @@ fn cells(out: &mut String, section: Section, rows: &[&Row], all: bool) {
         }
         Section::License => (vec!["package", "version", "licence", "class"], |row| {
             vec![row.subject.clone(), row.version.clone(), row.id.clone(), row.status.clone()]
+        }),
+        Section::Outdated => (vec!["package", "version", "newest", "behind"], |row| {
+            vec![row.subject.clone(), row.version.clone(), row.fixed.join(", "), row.status.clone()]
         }),
         _ => (vec!["place", "rule", "severity", "what"], |row| {
             let place = match row.lines {

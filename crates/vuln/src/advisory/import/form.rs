@@ -52,6 +52,14 @@ pub enum Form {
     NodejsWg,
     /// endoflife.date release data.
     EndOfLifeJson,
+    /// Newest versions as package URLs, one a line.
+    PackageUrls,
+    /// npm's document of a package.
+    NpmPackument,
+    /// PyPI's document of a project.
+    PypiProject,
+    /// A line of crates.io's index.
+    CratesIndex,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +84,12 @@ struct Members {
     releases: Option<IgnoredAny>,
     versions: Option<IgnoredAny>,
     notices: Option<IgnoredAny>,
+    #[serde(rename = "dist-tags")]
+    dist_tags: Option<IgnoredAny>,
+    info: Option<IgnoredAny>,
+    urls: Option<IgnoredAny>,
+    vers: Option<IgnoredAny>,
+    cksum: Option<IgnoredAny>,
 }
 
 impl Form {
@@ -136,6 +150,12 @@ impl Members {
         let has_id = self.id.is_some();
         if self.document.is_some() && (has(head, b"csaf_version") || has(head, b"\"csaf_")) {
             Some(Form::Csaf)
+        } else if self.dist_tags.is_some() {
+            Some(Form::NpmPackument)
+        } else if self.info.is_some() && self.urls.is_some() {
+            Some(Form::PypiProject)
+        } else if self.vers.is_some() && self.cksum.is_some() {
+            Some(Form::CratesIndex)
         } else if self.catalog_version.is_some() && self.vulnerabilities.is_some() {
             Some(Form::KevJson)
         } else if has_id && self.cves.is_some() && self.fix.is_some() {
@@ -192,6 +212,10 @@ fn is_yaml(name: &str) -> bool {
 }
 
 fn table(head: &str) -> Option<Form> {
+    let statement = head.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    if statement.is_some_and(|line| line.starts_with("pkg:")) {
+        return Some(Form::PackageUrls);
+    }
     let first = head.lines().next().unwrap_or_default().to_ascii_lowercase();
     if first.starts_with("#model_version") || first.starts_with("cve,epss") {
         return Some(Form::EpssCsv);

@@ -15,6 +15,7 @@ mod form;
 mod friendsofphp;
 mod grype;
 mod kev;
+mod newest;
 mod nodejs;
 mod osv;
 mod oval;
@@ -25,6 +26,7 @@ mod ubuntu;
 mod updateinfo;
 
 pub use form::Form;
+pub use newest::Newest;
 
 use super::Advisory;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,8 @@ pub enum Item {
     Kev(KevEntry),
     /// The end of a release's support.
     EndOfLife(EndOfLife),
+    /// The newest version of a package.
+    Newest(Newest),
     /// The feed numbers its scopes and states elsewhere what the number means: rows of `from` belong to `to`.
     ScopeAlias {
         /// Scope as rows name it.
@@ -228,6 +232,10 @@ fn read(form: Form, name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<(), Refu
         Form::GrypeSqlite => grype::read(bytes, sink),
         Form::NodejsWg => nodejs::read(bytes, name, sink),
         Form::EndOfLifeJson => eol::read(bytes, name, sink),
+        Form::PackageUrls => newest::list(text(bytes)?, sink),
+        Form::NpmPackument => newest::npm(bytes, sink),
+        Form::PypiProject => newest::pypi(bytes, sink),
+        Form::CratesIndex => newest::cargo(bytes, sink),
     }
 }
 
