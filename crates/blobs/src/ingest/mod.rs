@@ -1,6 +1,6 @@
 //! Receiving a blob: hash, frame checksums and writing in one pass.
 //!
-//! Bytes gather to batches of 1 MiB; while one batch is hashed and written on the blocking pool, the next is received.
+//! Bytes gather to batches of 512 KiB; while one batch is hashed and written on the blocking pool, the next is received.
 //! All uploads share one memory [`Budget`]: the permit travels inside the `Bytes`, so memory is given back exactly when
 //! the last copy is dropped. A body that never filled a batch is hashed, created, written and synced in a single hop.
 //!
@@ -24,7 +24,7 @@ use core::{Core, Done, Hash, lost_thread};
 pub use state::IngestState;
 
 /// Bytes that leave together for the blocking pool.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 512 * 1024;
 /// Most slices in a batch.
 const BATCH_SLICES: usize = 256;
 /// Chunks smaller than this are copied together, so that tiny ones neither pin large buffers nor fill batches.
