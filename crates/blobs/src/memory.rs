@@ -270,7 +270,7 @@ impl SyncWriter for MemoryWriter {
         if let Content::Growing(bytes) = &mut object.content {
             object.content = Content::Whole(std::mem::take(bytes).into());
         }
-        Ok(Written { size: expected, stamp: Stamp([object.generation, 0]) })
+        Ok(Written { size: expected, stamp: Stamp([object.generation, 0]), own: true })
     }
 }
 

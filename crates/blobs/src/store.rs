@@ -183,6 +183,9 @@ pub struct Written {
     pub size: u64,
     /// Identity.
     pub stamp: Stamp,
+    /// Whether it is known that this writer made the object. If not – the answer was lost, and another process may
+    /// have finished the same upload – its bytes must be compared before anything relies on them.
+    pub own: bool,
 }
 
 /// One row of a listing.

@@ -326,7 +326,8 @@ pub async fn claim(
     let mut tx = store.begin().await?;
     let id = tx.id();
     tx.step(&EXPIRE, params![now], Expect::Any).step(&EXPIRED_END, params![now], Expect::Any);
-    tx.step(&CLAIM, params![owner, now.plus(lease), id, now, wanted, limit], Expect::Any).relaxed();
+    tx.step(&CLAIM, params![owner, now.plus(lease), id, now, wanted, limit], Expect::Any);
+    // Durable: after a crash that forgot it, the same term would be given to somebody else.
     match store.commit(tx).await {
         // Another process was faster with the same key; it has the job.
         Err(CommitError::Conflict { .. }) => return Ok(Vec::new()),

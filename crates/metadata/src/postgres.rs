@@ -84,10 +84,16 @@ impl Sessions {
         loop {
             let client = self.client(deadline).await?;
             let reason = match timeout_at(deadline, question.ask(&client)).await {
-                Ok(Ok(answer)) => return answer,
+                Ok(Ok(answer)) => {
+                    keep_if_able(client, answer.as_ref().err());
+                    return answer;
+                }
                 Ok(Err(error)) => match classify(&error, question.name()) {
                     Failure::Lost(reason) => reason,
-                    Failure::Store(error) => return Err(error),
+                    Failure::Store(error) => {
+                        keep_if_able(client, Some(&error));
+                        return Err(error);
+                    }
                     Failure::Conflict(reason) => {
                         return Err(StoreError::inconsistent(format!("{}: {reason:?}", question.name())));
                     }
@@ -119,6 +125,7 @@ impl Sessions {
             let reason = match timeout_at(deadline, commit::attempt(&client, &tx, again)).await {
                 Ok(Ok(()) | Err(Ended::Kept)) => return Ok(()),
                 Ok(Err(Ended::Refused(CommitError::Unavailable { reason, .. }))) => {
+                    discard(client);
                     return Err(unavailable(reason, outcome));
                 }
                 Ok(Err(Ended::Refused(error))) => return Err(error),
@@ -152,6 +159,14 @@ async fn sleep_before(pause: Duration, deadline: Instant) -> Option<Duration> {
     }
     sleep_until(until).await;
     Some((pause * 2).min(LONGEST_PAUSE))
+}
+
+/// Gives a session back to the pool unless its server could not do what was asked: it may have been demoted, or told to
+/// read only, and would refuse for ever what a new session's server does.
+fn keep_if_able(client: Client, error: Option<&StoreError>) {
+    if matches!(error, Some(StoreError::Unavailable { .. })) {
+        discard(client);
+    }
 }
 
 /// Takes a connection out of the pool: it is lost, or its answer to something is still to come.

@@ -67,7 +67,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let opened = open::registry(&config).await?;
     opened.watch(&front.health);
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
-    let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+    let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
     let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });
     let front = front.with_store(opened.registry.store(), opened.registry.sealer());
     let background = opened.start(&config)?;

@@ -17,7 +17,7 @@ use crate::acme::Acme;
 use crate::config::tls::Mode;
 use crate::config::{Config, Listen};
 use crate::http::tls::{Source, Tls, TlsError};
-use crate::http::{Limits, Listener, Server, TrustedProxies};
+use crate::http::{Limits, Listener, Observer, Server, TrustedProxies};
 use crate::telemetry::ops::{MetricsAccess, router};
 use crate::telemetry::{Health, Metrics, Telemetry};
 
@@ -127,8 +127,12 @@ impl Front {
     fn start(self, app: Router) -> Arc<Server> {
         let config = self.config;
         let observer = Arc::new(Telemetry::new(Arc::clone(&self.metrics), config.log.access));
-        let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
-        let server = Arc::new(Server::new(Limits::from(&*config), observer, proxies, rand::random()));
+        let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
+        let limits = || Limits::from(&*config);
+        // Of its own, so that clients who take all connections cannot keep probes and metrics from theirs.
+        let (watch, trusted) = (Arc::clone(&observer) as Arc<dyn Observer>, proxies.clone());
+        let aside = Arc::new(Server::new(limits(), watch, trusted, rand::random()));
+        let server = Arc::new(Server::new(limits(), observer, proxies, rand::random()));
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let ops = |access| router(Arc::clone(&self.health), Arc::clone(&self.metrics), access);
         let mut app = app.merge(ops(access));
@@ -148,7 +152,7 @@ impl Front {
             tokio::spawn(Arc::clone(&server).serve(listener, app.clone()));
         }
         if let Some(listener) = self.ops {
-            tokio::spawn(Arc::clone(&server).serve(listener, ops(MetricsAccess::Everybody)));
+            tokio::spawn(aside.serve(listener, ops(MetricsAccess::Everybody)));
         }
         if let Some(Tls { source: Source::Files(certificate), .. }) = self.tls {
             tokio::spawn(certificate.follow(config.tls.reload_interval.std()));

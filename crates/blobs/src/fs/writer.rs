@@ -116,6 +116,9 @@ impl FsWriter {
                 Ok(written)
             }
             Err(error) => {
+                // A failed sync may have lost pages of what was saved before, too, and the next one would not say so:
+                // nothing of the object can be trusted.
+                open.base = None;
                 open.roll_back_now();
                 Err(error)
             }
@@ -163,7 +166,7 @@ impl Open {
         }
         retry_on_intr(|| rustix::fs::fsync(&self.file)).map_err(|e| BlobError::io("fsync", e))?;
         self.shared.sync_directory(self.key)?;
-        Ok(Written { size, stamp: stat_of(&stat).stamp })
+        Ok(Written { size, stamp: stat_of(&stat).stamp, own: true })
     }
 
     fn roll_back(&self) -> Result<(), BlobError> {

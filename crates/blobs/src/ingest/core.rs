@@ -137,6 +137,7 @@ impl Core {
             writer.write(bytes).await?;
         }
         let written = writer.finish().await?;
+        let checked = checked && written.own;
         Ok(Done { store: self.store, key: self.key, sums: self.hash.sums, written, checked })
     }
 }
@@ -147,7 +148,7 @@ pub(super) struct Done {
     pub(super) key: BlobKey,
     pub(super) sums: FrameSums,
     pub(super) written: Written,
-    /// Whether the running hash was of the algorithm of the expected digest.
+    /// Whether the running hash was of the algorithm of the expected digest, and of what the object holds.
     pub(super) checked: bool,
 }
 

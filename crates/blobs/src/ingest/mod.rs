@@ -307,7 +307,8 @@ async fn recheck(store: &dyn BlobStore, key: BlobKey, state: &IngestState) -> Re
     if sums == state.sums { Ok(()) } else { Err(lost) }
 }
 
-/// Hashes a finished object by another algorithm than it was received with; removes it when it is the wrong one.
+/// Hashes a finished object: by another algorithm than it was received with, or because it may be another's. Removes it
+/// when it is the wrong one, unless it is not known to be ours.
 async fn check_by_reading(done: &Done, expected: &Digest) -> Result<(), IngestError> {
     let key = done.key;
     let object = done.store.open(key).await?.ok_or(BlobError::Lost { key, offset: done.written.size })?;
@@ -324,6 +325,9 @@ async fn check_by_reading(done: &Done, expected: &Digest) -> Result<(), IngestEr
     let actual = hasher.finish();
     if actual == *expected {
         return Ok(());
+    }
+    if !done.written.own {
+        return Err(BlobError::Lost { key, offset: done.written.size }.into());
     }
     done.store.delete(key).await?;
     Err(IngestError::Digest { actual })

@@ -197,7 +197,7 @@ impl RemoteWriter {
             let put = self.remote.parts.objects.put_opts(&path, payload.clone(), PutMode::Create.into());
             let error = match self.remote.patient("put", size, put).await? {
                 Ok(PutResult { e_tag, .. }) => {
-                    return Ok(Written { size, stamp: stamp_of(e_tag.as_deref(), size) });
+                    return Ok(Written { size, stamp: stamp_of(e_tag.as_deref(), size), own: true });
                 }
                 Err(error) => error,
             };
@@ -217,12 +217,13 @@ impl RemoteWriter {
             payload.iter().try_fold(&found[..], |rest, piece| rest.strip_prefix(&piece[..])) == Some(&[])
         };
         if same {
-            return Ok(Written { size, stamp: stamp_of(meta.e_tag.as_deref(), size) });
+            return Ok(Written { size, stamp: stamp_of(meta.e_tag.as_deref(), size), own: true });
         }
         Err(BlobError::Exists { key: self.key })
     }
 
-    /// Completes the multipart upload. Whatever the answer, the object decides.
+    /// Completes the multipart upload. When the answer is lost, the object tells whether it arrived; but it may be that
+    /// of another process which went on from the same saved state, so it is never deleted here, nor called own.
     async fn complete(&mut self, upload: &str) -> Result<Written, BlobError> {
         if self.buffered > 0 {
             self.send_part().await?;
@@ -240,12 +241,10 @@ impl RemoteWriter {
             let answer = within(COMPLETION_TIME, "complete upload", complete).await;
             match self.remote.head(&path).await? {
                 Some(meta) if meta.size == size => {
-                    return Ok(Written { size, stamp: stamp_of(meta.e_tag.as_deref(), size) });
+                    let (stamp, own) = (stamp_of(meta.e_tag.as_deref(), size), matches!(answer, Ok(Ok(_))));
+                    return Ok(Written { size, stamp, own });
                 }
-                Some(meta) => {
-                    self.remote.delete(&path).await?;
-                    return Err(BlobError::Length { key, expected: size, found: meta.size });
-                }
+                Some(_) => return Err(BlobError::Lost { key, offset: size }),
                 None => {}
             }
             let error = match answer {

@@ -17,6 +17,7 @@ crate::statements! {
     INSERT = Write "INSERT INTO upload_session (id, repository_id, principal_id, object_key, state, offset_bytes, version, created_at, expires_at, tx) VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8)";
     FIND = Read "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE id = $1";
     ADVANCE = Write "UPDATE upload_session SET state = $3, offset_bytes = $4, version = version + 1, expires_at = $5 WHERE id = $1 AND version = $2";
+    MOVE = Write "UPDATE upload_session SET object_key = $3, version = version + 1 WHERE id = $1 AND version = $2";
     DELETE = Write "DELETE FROM upload_session WHERE id = $1 AND version = $2";
     EXPIRED = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2";
     OF_REPOSITORY = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE repository_id = $1 ORDER BY id LIMIT $2";
@@ -112,6 +113,11 @@ pub fn advance(tx: &mut Tx, row: &UploadRow, state: Bytes, offset_bytes: u64, ex
         Expect::Rows(1),
         "upload",
     );
+}
+
+/// Gives a session another object to write; another writer's progress is a conflict at `upload`.
+pub fn move_to(tx: &mut Tx, row: &UploadRow, object_key: &str) {
+    tx.step_or(&MOVE, params![row.id.to_string(), row.version, object_key], Expect::Rows(1), "upload");
 }
 
 /// Ends a session; another writer's progress is a conflict at `upload`.

@@ -15,7 +15,7 @@ pub use grant::{Delete, Grant, Pull, Push, Right};
 pub(crate) use terms::{effect_name, to_json};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,8 +28,11 @@ pub struct Access {
     facts: ArcSwap<Facts>,
     /// Time of the last successful comparison with the database, in microseconds.
     compared_at: AtomicI64,
-    /// When the last comparison failed, likewise.
-    failed_at: AtomicI64,
+    /// Comparisons begun, and the numbers of the last that succeeded and the last that failed. Numbers, not times:
+    /// clocks are set back.
+    begun: AtomicU64,
+    compared: AtomicU64,
+    failed: AtomicU64,
     /// Whether the last comparison failed.
     cut_off: AtomicBool,
     refreshing: tokio::sync::Mutex<()>,
@@ -49,7 +52,9 @@ impl Access {
             store,
             facts: ArcSwap::from_pointee(facts),
             compared_at: AtomicI64::new(now),
-            failed_at: AtomicI64::new(0),
+            begun: AtomicU64::new(0),
+            compared: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             cut_off: AtomicBool::new(false),
             refreshing: tokio::sync::Mutex::new(()),
             stale_max,
@@ -65,19 +70,19 @@ impl Access {
     /// its failure: a crowd of callers waits for a dead database once, not one after the other.
     /// Answers whether anything changed since `seen`.
     pub async fn refresh(&self, seen: i64) -> Result<bool, StoreError> {
-        let asked_at = self.store.now().micros();
+        let before = self.begun.load(Ordering::Acquire);
         let _turn = self.refreshing.lock().await;
-        if self.compared_at.load(Ordering::Acquire) > asked_at {
+        if self.compared.load(Ordering::Acquire) > before {
             return Ok(self.facts.load().generation() != seen);
         }
-        if self.failed_at.load(Ordering::Acquire) > asked_at {
+        if self.failed.load(Ordering::Acquire) > before {
             return Err(StoreError::unavailable("the access facts could just now not be compared"));
         }
+        let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
         let outcome = self.compare().await;
         self.cut_off.store(outcome.is_err(), Ordering::Release);
-        if outcome.is_err() {
-            self.failed_at.store(self.store.now().micros(), Ordering::Release);
-        }
+        let ended = if outcome.is_ok() { &self.compared } else { &self.failed };
+        ended.store(number, Ordering::Release);
         outcome.map(|()| self.facts.load().generation() != seen)
     }
 

@@ -51,9 +51,9 @@ impl Registry {
             let row = self.session(grant, id).await?;
             return Err(Error::RangeInvalid { received: row.offset_bytes });
         };
-        let row = self.session(grant, id).await?;
+        let mut row = self.session(grant, id).await?;
         headers.check(row.offset_bytes, self.settings.max_blob_bytes)?;
-        let mut ingest = self.open_ingest(&row, Algorithm::Sha256).await?;
+        let mut ingest = self.open_ingest(&mut row, Algorithm::Sha256).await?;
         let received = self.receive(&mut ingest, body).await;
         match received {
             Err(error) if !matches!(error, Error::BodyIncomplete) => {

@@ -1,6 +1,6 @@
 //! The end of an upload: verified, durable, then one transaction that makes the blob and ends the session.
 
-use blobs::{IngestState, Ingested};
+use blobs::{Ingest, IngestState, Ingested};
 use metadata::Timestamp;
 use metadata::model::blob::{self, BlobRow};
 use metadata::model::collect::{self, TrashRow};
@@ -33,7 +33,10 @@ impl Registry {
     ) -> Result<StoredBlob, Error> {
         headers.check(0, self.settings.max_blob_bytes)?;
         let row = self.new_session(grant, digest.algorithm()).await?;
-        let done = self.complete(&row, digest, headers, body).await;
+        let done = match self.begin_ingest(&row, digest.algorithm()) {
+            Ok(ingest) => self.complete(&row, ingest, digest, headers, body).await,
+            Err(error) => Err(error),
+        };
         if done.is_err()
             && let Err(error) = self.drop_session(&row).await
         {
@@ -54,9 +57,10 @@ impl Registry {
         body: impl Body,
     ) -> Result<StoredBlob, Error> {
         let _turn = self.uploads.turn(id).ok_or_else(|| busy("it is being written to"))?;
-        let row = self.session(grant, id).await?;
+        let mut row = self.session(grant, id).await?;
         headers.check(row.offset_bytes, self.settings.max_blob_bytes)?;
-        let done = self.complete(&row, digest, headers, body).await;
+        let ingest = self.open_ingest(&mut row, algorithm_of(Some(digest), None)).await?;
+        let done = self.complete(&row, ingest, digest, headers, body).await;
         if matches!(done, Err(Error::DigestMismatch { .. }))
             && algorithm_so_far(&row)?.is_some_and(|algorithm| algorithm != digest.algorithm())
         {
@@ -68,11 +72,11 @@ impl Registry {
     async fn complete(
         &self,
         row: &UploadRow,
+        mut ingest: Ingest,
         digest: &Digest,
         headers: ChunkHeaders,
         body: impl Body,
     ) -> Result<StoredBlob, Error> {
-        let mut ingest = self.open_ingest(row, algorithm_of(Some(digest), None)).await?;
         let received = self.receive(&mut ingest, body).await;
         let wrong_length = match (&received, headers.range) {
             (Ok(count), Some(range)) => *count != range.len(),

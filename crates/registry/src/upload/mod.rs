@@ -15,6 +15,7 @@ use blobs::{BlobError, BlobKey, Ingest, IngestError, IngestState};
 use bytes::Bytes;
 use futures_util::Stream;
 use metadata::model::RepositoryId;
+use metadata::model::collect::TrashRow;
 use metadata::model::upload::UploadRow;
 use oci::{Algorithm, Digest, UploadId};
 
@@ -91,14 +92,7 @@ impl Registry {
         let now = self.store.now();
         let mut tx = self.store.begin().await?;
         metadata::model::upload::delete(&mut tx, row);
-        let trash = metadata::model::collect::TrashRow {
-            object_key: row.object_key.clone(),
-            digest: None,
-            size_bytes: row.offset_bytes,
-            reason: "upload".to_owned(),
-            state: Some(row.state.clone()),
-        };
-        metadata::model::collect::trash(&mut tx, &trash, now, now);
+        metadata::model::collect::trash(&mut tx, &unfinished(row), now, now);
         tx.relaxed();
         match self.store.commit(tx).await {
             Err(error) if error.conflicts_at("upload") => Err(Error::UploadUnknown),
@@ -119,20 +113,44 @@ impl Registry {
     }
 
     /// Opens a session's object for writing, where it was left.
-    async fn open_ingest(&self, row: &UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
-        let key = BlobKey::parse(&row.object_key)
-            .map_err(|_| Error::Internal(format!("session {} has no object key", row.id)))?;
+    ///
+    /// Without a saved state another process may have begun the object: it died, or it writes at this moment. The
+    /// session then goes on with an object of its own, taken by its row, so that one of the two wins and nobody touches
+    /// what the other has committed. Local stores have one process: only a former one can have begun.
+    async fn open_ingest(&self, row: &mut UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
         if row.state.is_empty() {
-            let opened_at = row.expires_at.minus(self.settings.upload_ttl);
-            if opened_at <= self.started_at {
-                // The process that opened it may have died between making the object and saving a state: nothing of
-                // that was acknowledged.
-                self.blobs.abort(key, None).await.map_err(blob_error)?;
+            let former = row.expires_at.minus(self.settings.upload_ttl) <= self.started_at;
+            if former || self.blobs.local().is_none() {
+                self.take_over(row).await?;
             }
-            return Ok(Ingest::begin(self.blobs.clone(), key, algorithm, self.budget.clone()));
+            return self.begin_ingest(row, algorithm);
         }
+        let key = object_key(row)?;
         let state = IngestState::from_bytes(&row.state).map_err(blob_error)?;
         Ingest::resume(self.blobs.clone(), key, &state, self.budget.clone()).await.map_err(blob_error)
+    }
+
+    /// Opens the object of a session that nobody else knows of.
+    fn begin_ingest(&self, row: &UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
+        Ok(Ingest::begin(self.blobs.clone(), object_key(row)?, algorithm, self.budget.clone()))
+    }
+
+    async fn take_over(&self, row: &mut UploadRow) -> Result<(), Error> {
+        let now = self.store.now();
+        let key = BlobKey::from_id(self.store.random().id128()).to_string();
+        let mut tx = self.store.begin().await?;
+        metadata::model::upload::move_to(&mut tx, row, &key);
+        metadata::model::collect::trash(&mut tx, &unfinished(row), now, now);
+        tx.relaxed();
+        match self.store.commit(tx).await {
+            Err(error) if error.conflicts_at("upload") => Err(busy("another replica writes to it")),
+            other => {
+                other?;
+                row.object_key = key;
+                row.version += 1;
+                Ok(())
+            }
+        }
     }
 
     pub(crate) async fn repository_id(&self, grant: &Grant<Push>) -> Result<RepositoryId, Error> {
@@ -194,6 +212,22 @@ pub(crate) fn ingest_error(error: IngestError, expected: &Digest) -> Error {
         IngestError::Digest { .. } => Error::DigestMismatch { expected: *expected },
         IngestError::Blob(error) => blob_error(error),
         other => Error::Internal(other.to_string()),
+    }
+}
+
+fn object_key(row: &UploadRow) -> Result<BlobKey, Error> {
+    BlobKey::parse(&row.object_key)
+        .map_err(|_| Error::Internal(format!("session {} has no object key", row.id)))
+}
+
+/// A session's object, for the sweeper.
+fn unfinished(row: &UploadRow) -> TrashRow {
+    TrashRow {
+        object_key: row.object_key.clone(),
+        digest: None,
+        size_bytes: row.offset_bytes,
+        reason: "upload".to_owned(),
+        state: Some(row.state.clone()),
     }
 }
 

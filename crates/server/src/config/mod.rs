@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Warning;
 pub use load::{ConfigError, Flag, Sources};
 pub use secret::Secret;
-pub use server::Role;
+pub use server::{Forwarding, Role};
 pub use types::{Duration, ExternalUrl, Listen, Network, Size};
 
 /// The whole configuration of a process.

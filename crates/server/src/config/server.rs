@@ -32,6 +32,17 @@ pub enum Role {
     Ui,
 }
 
+/// Headers by which a proxy tells from where a request came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarding {
+    /// `X-Forwarded-For`, `-Proto` and `-Host`, as nginx, Envoy, HAProxy, Traefik and the cloud balancers write them.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 impl Role {
     /// As written in the configuration.
     pub const fn name(self) -> &'static str {
@@ -52,8 +63,10 @@ pub struct Server {
     /// Address by which clients reach the registry. Unset: scheme and Host of each request, which suffices where no proxy changes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_url: Option<ExternalUrl>,
-    /// Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed. Empty: nobody's.
+    /// Proxies whose forwarding headers are believed. Empty: nobody's.
     pub trusted_proxies: Vec<Network>,
+    /// Which headers these proxies write; the other kind comes from clients and is ignored.
+    pub forwarding: Forwarding,
     /// What this process does.
     pub roles: Vec<Role>,
     /// Directory of the database, the blobs and the keys, unless their sections name another place.
@@ -74,6 +87,7 @@ impl Default for Server {
             listen: Listen::from(std::net::SocketAddr::from(([127, 0, 0, 1], 5000))),
             external_url: None,
             trusted_proxies: Vec::new(),
+            forwarding: Forwarding::XForwarded,
             roles: vec![Role::Api, Role::Jobs, Role::Ui],
             data_dir: PathBuf::from("./bonded-data"),
             http2: false,

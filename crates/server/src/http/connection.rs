@@ -43,12 +43,21 @@ pub struct Protocols {
 const HTTP2_STREAM_WINDOW: u32 = 1 << 20;
 const HTTP2_CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Bytes read at once from an HTTP/1 connection. Left alone the buffer grows to 400 KiB, and an upload holds several
+/// until they are hashed and written.
+const HTTP1_READ_BYTES: usize = 128 * 1024;
+
 impl Protocols {
     /// Connections with these limits.
     pub fn new(limits: &Limits) -> Self {
         let mut either = auto::Builder::new(TokioExecutor::new());
         // The header deadline is ours (`meter`): hyper's would also count the rest between two requests.
-        either.http1().timer(TokioTimer::new()).header_read_timeout(None).keep_alive(true);
+        either
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(HTTP1_READ_BYTES.max(limits.header_bytes))
+            .keep_alive(true);
         either
             .http2()
             .timer(TokioTimer::new())

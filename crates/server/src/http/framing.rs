@@ -6,7 +6,7 @@
 //! The watcher follows every byte – head, body by length, chunks – so it knows where each head begins; bodies are
 //! skipped, not copied, and a head that arrives in one piece is not copied either. An HTTP/2 preface ends the watch.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// Why the connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Framing {
                 return Ok(rest);
             }
             self.partial.extend_from_slice(bytes);
-            return self.check_partial().map(|()| &bytes[..0]);
+            return self.check_partial(0).map(|()| &bytes[..0]);
         }
         // The end may lie across the seam: look from three bytes before it.
         let seam = self.partial.len();
@@ -145,7 +145,7 @@ impl Framing {
         let from = seam.saturating_sub(3);
         let found = memmem::find(self.partial.get(from..).unwrap_or_default(), b"\r\n\r\n");
         let Some(end) = found.map(|at| from + at + 4) else {
-            return self.check_partial().map(|()| &bytes[..0]);
+            return self.check_partial(seam).map(|()| &bytes[..0]);
         };
         let mut head = std::mem::take(&mut self.partial);
         head.truncate(end);
@@ -156,12 +156,16 @@ impl Framing {
         Ok(bytes.get(end - seam..).unwrap_or_default())
     }
 
-    fn check_partial(&self) -> Result<(), Refusal> {
+    /// Checks the beginning of a head, of which the bytes before `from` were seen before.
+    fn check_partial(&self, from: usize) -> Result<(), Refusal> {
         if self.partial.len() > self.max_head {
             return Err(Refusal::HeadTooLarge);
         }
-        // hyper would take "\n\n" for the end of a head; here it never ends, so it is refused as soon as it is seen.
-        if memmem::find(&self.partial, b"\n\n").is_some() {
+        // hyper takes "\n\n" and "\n\r\n" for the end of a head; here it never ends, so it is refused as soon as it is
+        // seen.
+        let new = self.partial.get(from..).unwrap_or_default();
+        let before = |at: usize| (from + at).checked_sub(1).and_then(|at| self.partial.get(at));
+        if memchr_iter(b'\n', new).any(|at| before(at) != Some(&b'\r')) {
             return Err(Refusal::BadRequest("a line ends without a carriage return"));
         }
         Ok(())
@@ -342,6 +346,9 @@ mod tests {
         "POST / HTTP/1.1\r\nHost: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n folded\r\n\r\n",
         "GET / HTTP/1.1\nHost: a\n\n",
+        "GET / HTTP/1.1\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\n\r\n0\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n",

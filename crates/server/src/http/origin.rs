@@ -1,24 +1,28 @@
 //! By which address and from where a client reached us, seen through trusted proxies.
 //!
 //! `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239) are headers that anybody can send: they count only
-//! when the connection comes from a configured proxy, and only up to the first address that is not one. The host is
-//! checked for syntax before it may stand in a token challenge.
+//! when the connection comes from a configured proxy, only of the kind that this proxy writes – it passes the other kind
+//! on as the client sent it – and only up to the first address that is not one. The host is checked for syntax before it
+//! may stand in a token challenge.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, Uri, header, uri::Authority};
 
 use super::context::ConnectionInfo;
-use crate::config::Network;
+use crate::config::{Forwarding, Network};
 
 /// Longest host that is believed, in bytes (RFC 1035's 253 and a port).
 const MAX_HOST_BYTES: usize = 259;
 /// Most addresses of a forwarding chain that are looked at, from the nearest.
 const MAX_HOPS: usize = 16;
 
-/// The proxies whose word counts.
+/// The proxies whose word counts, and how they say it.
 #[derive(Debug, Clone, Default)]
-pub struct TrustedProxies(Vec<Network>);
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    forwarding: Forwarding,
+}
 
 /// How a client reached us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,24 +44,31 @@ impl Origin {
 }
 
 impl TrustedProxies {
-    /// Exactly these networks.
-    pub const fn new(networks: Vec<Network>) -> Self {
-        Self(networks)
+    /// Exactly these networks, which write headers of this kind.
+    pub const fn new(networks: Vec<Network>, forwarding: Forwarding) -> Self {
+        Self { networks, forwarding }
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(ip))
+        self.networks.iter().any(|network| network.contains(ip))
     }
 
     /// The client's address.
     pub fn client(&self, connection: &ConnectionInfo, headers: &HeaderMap) -> IpAddr {
         let peer = connection.peer.ip().to_canonical();
-        if self.trusts(peer) { self.client_behind(peer, headers, &forwarded(headers)) } else { peer }
+        if self.trusts(peer) { self.client_behind(peer, &self.forwarded(headers)) } else { peer }
     }
 
-    fn client_behind(&self, peer: IpAddr, headers: &HeaderMap, forwarded: &Forwarded) -> IpAddr {
+    fn forwarded(&self, headers: &HeaderMap) -> Forwarded {
+        match self.forwarding {
+            Forwarding::XForwarded => x_forwarded(headers),
+            Forwarding::Forwarded => forwarded(headers),
+        }
+    }
+
+    fn client_behind(&self, peer: IpAddr, forwarded: &Forwarded) -> IpAddr {
         let mut client = peer;
-        for hop in hops(headers, forwarded) {
+        for hop in forwarded.chain.iter().map(|hop| address(hop)) {
             let Some(ip) = hop else { break };
             client = ip;
             if !self.trusts(ip) {
@@ -79,14 +90,13 @@ impl TrustedProxies {
         if !self.trusts(origin.client) {
             return origin;
         }
-        let forwarded = forwarded(headers);
-        origin.client = self.client_behind(origin.client, headers, &forwarded);
-        let last = |name: &str| text(headers, name).and_then(|all| all.rsplit(',').next()).map(str::trim);
-        if let Some(proto) = forwarded.proto.as_deref().or_else(|| last("x-forwarded-proto")) {
+        let forwarded = self.forwarded(headers);
+        origin.client = self.client_behind(origin.client, &forwarded);
+        if let Some(proto) = forwarded.proto {
             origin.https = proto.eq_ignore_ascii_case("https");
         }
-        if let Some(named) = forwarded.host.as_deref().or_else(|| last("x-forwarded-host")) {
-            origin.host = host(named);
+        if let Some(named) = forwarded.host {
+            origin.host = host(&named);
         }
         origin
     }
@@ -107,14 +117,10 @@ fn host(text: &str) -> Option<String> {
     (port_ok && !authority.host().is_empty()).then(|| text.to_owned())
 }
 
-/// The client addresses of the forwarding headers, nearest first; `None` for one that is no address.
-fn hops(headers: &HeaderMap, forwarded: &Forwarded) -> Vec<Option<IpAddr>> {
-    if !forwarded.chain.is_empty() {
-        return forwarded.chain.iter().take(MAX_HOPS).map(|hop| address(hop)).collect();
-    }
-    let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let texts = lines.filter_map(|value| value.to_str().ok()).flat_map(|line| line.rsplit(','));
-    texts.take(MAX_HOPS).map(|hop| address(hop.trim())).collect()
+/// The elements of a header's lists, the last – which the nearest proxy wrote – first.
+fn elements<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().rev();
+    lines.filter_map(|value| value.to_str().ok()).flat_map(|line| line.rsplit(',')).take(MAX_HOPS)
 }
 
 /// `1.2.3.4`, `1.2.3.4:80`, `[::1]:80`, `::1`.
@@ -124,6 +130,7 @@ fn address(text: &str) -> Option<IpAddr> {
     ip.or_else(bracketed).map(|ip: IpAddr| ip.to_canonical())
 }
 
+/// What proxies say: the client addresses, nearest first, and what the nearest says about protocol and host.
 #[derive(Debug, Default)]
 struct Forwarded {
     chain: Vec<String>,
@@ -131,14 +138,19 @@ struct Forwarded {
     host: Option<String>,
 }
 
-fn forwarded(headers: &HeaderMap) -> Forwarded {
-    text(headers, "forwarded").map(last_element).unwrap_or_default()
+fn x_forwarded(headers: &HeaderMap) -> Forwarded {
+    let last = |name| elements(headers, name).next().map(|text| text.trim().to_owned());
+    Forwarded {
+        chain: elements(headers, "x-forwarded-for").map(|hop| hop.trim().to_owned()).collect(),
+        proto: last("x-forwarded-proto"),
+        host: last("x-forwarded-host"),
+    }
 }
 
-/// The `for` of each element, nearest first, with the `proto` and `host` of the nearest (RFC 7239 §4).
-fn last_element(text: &str) -> Forwarded {
+/// RFC 7239 §4.
+fn forwarded(headers: &HeaderMap) -> Forwarded {
     let mut found = Forwarded::default();
-    for (nth, element) in text.rsplit(',').take(MAX_HOPS).enumerate() {
+    for (nth, element) in elements(headers, "forwarded").enumerate() {
         for pair in element.split(';') {
             let Some((key, value)) = pair.split_once('=') else { continue };
             let value = value.trim().trim_matches('"').to_owned();
@@ -158,7 +170,15 @@ mod tests {
     use super::*;
 
     fn seen(peer: &str, lines: &[(&'static str, &str)]) -> (String, bool, Option<String>) {
-        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().expect("network")]);
+        told(Forwarding::XForwarded, peer, lines)
+    }
+
+    fn told(
+        forwarding: Forwarding,
+        peer: &str,
+        lines: &[(&'static str, &str)],
+    ) -> (String, bool, Option<String>) {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().expect("network")], forwarding);
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(*name, value.parse().expect("a header value"));
@@ -201,8 +221,23 @@ mod tests {
             ("host", "inner"),
             ("forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:99\";proto=https;host=r.example"),
         ];
-        assert_eq!(seen("10.0.0.1", &lines), expect("2001:db8::1", true, "r.example"));
+        assert_eq!(told(Forwarding::Forwarded, "10.0.0.1", &lines), expect("2001:db8::1", true, "r.example"));
         assert_eq!(seen("10.0.0.1", &[("x-forwarded-for", "unknown")]), expect("10.0.0.1", false, ""));
+    }
+
+    #[test]
+    fn what_the_proxy_does_not_write_itself_is_the_clients_and_counts_for_nothing() {
+        let lines = [
+            ("host", "inner"),
+            ("forwarded", "for=6.6.6.6;proto=https;host=evil.example"),
+            ("forwarded", "for=1.1.1.1;host=r.example"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("x-forwarded-host", "x.example"),
+        ];
+        assert_eq!(seen("10.0.0.1", &lines), expect("2.2.2.2", false, "x.example"));
+        assert_eq!(told(Forwarding::Forwarded, "10.0.0.1", &lines), expect("1.1.1.1", false, "r.example"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl TestApp {
             settings: app::settings(&config),
         };
         let (registry, _corrupt) = Registry::open(parts).await.expect("a registry");
-        let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+        let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
         let shared = Arc::new(App { registry: registry.clone(), config: config.clone(), proxies });
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new("test")));
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);

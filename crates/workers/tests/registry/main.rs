@@ -6,3 +6,4 @@ mod audit;
 mod checkpoint;
 mod collect;
 mod support;
+mod uploads;
