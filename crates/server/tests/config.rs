@@ -137,6 +137,21 @@ fn a_wrong_configuration_is_one_line_with_place_key_and_advice() {
             "bonded.toml:2: `database.url`: must begin with postgres://",
         ),
         (
+            "[limits]\nmanifest = \"0B\"",
+            &[],
+            "bonded.toml:2: `limits.manifest`: must be more than 0: with it every push is refused",
+        ),
+        (
+            "[push]\nupload_expiry = \"0s\"",
+            &[],
+            "bonded.toml:2: `push.upload_expiry`: must be longer than no time",
+        ),
+        (
+            "[limits]\nuploads_per_principal = 0",
+            &[],
+            "bonded.toml:2: `limits.uploads_per_principal`: must be more than 0",
+        ),
+        (
             "[metrics]\ntoken = \"file:/nonexistent\"",
             &[],
             "bonded.toml:2: `metrics.token`: cannot read the secret from /nonexistent",

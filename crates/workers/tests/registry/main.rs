@@ -5,4 +5,6 @@
 mod audit;
 mod checkpoint;
 mod collect;
+mod fsck;
+mod storage;
 mod support;
