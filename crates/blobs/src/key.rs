@@ -26,6 +26,8 @@ pub enum Series {
     Checkpoint,
     /// Segments of old audit records.
     Audit,
+    /// The id of the installation that the storage belongs to.
+    Installation,
 }
 
 impl Series {
@@ -34,6 +36,7 @@ impl Series {
         match self {
             Self::Checkpoint => FIRST_MARK,
             Self::Audit => FIRST_MARK + 1,
+            Self::Installation => FIRST_MARK + 2,
         }
     }
 }

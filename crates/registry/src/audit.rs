@@ -148,11 +148,13 @@ impl Registry {
         let keys = self.trusted_audit_keys(&mut verdict).await?;
         let mut chain = vec![0; 32];
         let mut seals = std::collections::VecDeque::new();
-        let mut sealed_until = 0;
-        loop {
-            let page = self.store.sealed_audit(verdict.position, PAGE).await?;
+        let mut sealed_until = i64::MIN;
+        let mut next = Some((i64::MIN, i64::MIN));
+        while let Some(from) = next {
+            let page = self.store.sealed_audit_from(from, PAGE).await?;
             let Some(end) = page.last() else { break };
             let until = end.position;
+            next = behind(until, end.row.id);
             while sealed_until < until {
                 let more = self.store.seals(sealed_until, PAGE).await?;
                 let Some(last) = more.last() else { break };
@@ -211,9 +213,22 @@ impl Registry {
     }
 }
 
+/// The place after a record's in the order of positions and ids; none after the last one that there can be.
+fn behind(position: i64, id: i64) -> Option<(i64, i64)> {
+    match id.checked_add(1) {
+        Some(id) => Some((position, id)),
+        None => position.checked_add(1).map(|position| (position, i64::MIN)),
+    }
+}
+
 fn check_record(verdict: &mut AuditVerdict, chain: &mut Vec<u8>, entry: &SealedRow) -> Result<(), Error> {
     let expected = verdict.position + 1;
     verdict.records += 1;
+    if entry.position < 1 {
+        // It is no link of the chain, which goes on without it.
+        verdict.fault(format!("a record has the number {}: numbers begin with 1", entry.position));
+        return Ok(());
+    }
     match entry.position {
         at if at > expected => verdict.fault(format!("records {expected} to {} are missing", at - 1)),
         at if at < expected => verdict.fault(format!("record {at} is there twice")),

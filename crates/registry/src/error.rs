@@ -109,6 +109,9 @@ pub enum Error {
     /// Stored bytes are not what they were.
     #[error("stored content is damaged and was taken out of service; push it again")]
     Corrupt,
+    /// Blob storage is not that of the database, in words for the operator.
+    #[error("{0}")]
+    WrongStorage(String),
     /// A defect or a broken store; the text is for the log.
     #[error("internal error")]
     Internal(String),

@@ -1,11 +1,13 @@
 //! Wrong bytes: where frame checksums come from, and what happens to an object that does not match them.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use blobs::verify::FrameSourceError;
 use blobs::{BlobKey, BoxFuture, FrameSource};
 use metadata::Store;
-use metadata::model::blob::{self, FRAMES_PER_ROW};
+use metadata::model::blob::{self, BlobRow, FRAMES_PER_ROW};
 
 use crate::Registry;
 use crate::caller::Caller;
@@ -18,6 +20,25 @@ pub struct CorruptObject {
     pub key: BlobKey,
     /// The first bad frame.
     pub frame: u32,
+}
+
+/// How much was found damaged, for whoever shall be alarmed.
+#[derive(Debug, Default)]
+pub struct Damage {
+    quarantined: AtomicU64,
+    corrupt: AtomicU64,
+}
+
+impl Damage {
+    /// Blobs that this process took out of service.
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Blobs that were out of service when they were last counted.
+    pub fn corrupt(&self) -> u64 {
+        self.corrupt.load(Ordering::Relaxed)
+    }
 }
 
 /// Frame checksums in rows of the metadata store.
@@ -81,6 +102,7 @@ impl Registry {
             Err(error) if error.is_conflict() => Ok(()),
             other => {
                 other?;
+                self.damage.quarantined.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
                     blob.digest = %row.digest,
                     blob.object = key,
@@ -91,5 +113,31 @@ impl Registry {
                 Ok(())
             }
         }
+    }
+
+    /// Puts a blob back into service whose bytes were read again and are right.
+    pub async fn put_back(&self, row: &BlobRow, frames: &[u32]) -> Result<(), Error> {
+        let mut tx = self.store.begin().await?;
+        blob::put_back(&mut tx, row, frames, self.store.now());
+        self.record(&mut tx, &Caller::system(), "blob.put_back", None, &row.digest.to_string()).await?;
+        match self.store.commit(tx).await {
+            Err(error) if error.is_conflict() => Ok(()),
+            other => {
+                other?;
+                tracing::info!(blob.digest = %row.digest, blob.object = row.object_key, "a blob is back in service");
+                Ok(())
+            }
+        }
+    }
+
+    /// What was found damaged.
+    pub fn damage(&self) -> &Arc<Damage> {
+        &self.damage
+    }
+
+    /// Counts the blobs that are out of service.
+    pub async fn count_damage(&self) -> Result<(), Error> {
+        self.damage.corrupt.store(self.store.corrupt_blobs().await?, Ordering::Relaxed);
+        Ok(())
     }
 }

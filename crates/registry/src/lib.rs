@@ -11,6 +11,7 @@ pub mod blob;
 pub mod caller;
 mod conditioned;
 pub mod error;
+mod installation;
 mod integrity;
 mod last_known;
 pub mod list;
@@ -18,13 +19,14 @@ pub mod manifest;
 pub mod notes;
 mod record;
 pub mod settings;
+mod system;
 pub mod upload;
 
 pub use access::{Access, Delete, Grant, Pull, Push};
 pub use authn::{Authenticator, Sealer};
 pub use caller::{Caller, Principal};
 pub use error::{Error, MissingReference, Refusal};
-pub use integrity::CorruptObject;
+pub use integrity::{CorruptObject, Damage};
 pub use notes::{Note, Notes};
 pub use settings::Settings;
 
@@ -68,6 +70,7 @@ pub struct Registry {
     uploads: ActiveUploads,
     contended: Turns,
     last_known: LastKnown,
+    damage: Arc<Damage>,
     started_at: Timestamp,
 }
 
@@ -84,10 +87,11 @@ const CORRUPT_QUEUE: usize = 1024;
 const FRAME_MEMORY_BYTES: usize = 2 << 20;
 
 impl Registry {
-    /// Opens the registry over a migrated store. The receiver gets each object found corrupt while it was served:
+    /// Opens the registry over a migrated store and the blob storage that belongs to it. The receiver gets each object found corrupt while it was served:
     /// hand them to `quarantine`.
     pub async fn open(parts: Parts) -> Result<(Arc<Self>, mpsc::Receiver<CorruptObject>), Error> {
         let Parts { store, blobs, budget, sealer, settings } = parts;
+        installation::bind(&store, &*blobs, &budget).await?;
         let access = Arc::new(Access::load(store.clone(), settings.access_stale_max).await?);
         let notes = Arc::new(Notes::new(store.clone(), settings.audit_strict));
         let authenticator = Authenticator::open(
@@ -128,6 +132,7 @@ impl Registry {
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
             last_known,
+            damage: Arc::default(),
             started_at,
         };
         registry.bootstrap().await?;

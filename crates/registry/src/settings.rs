@@ -18,6 +18,8 @@ pub struct Settings {
     pub restore_window: Duration,
     /// How long a loose object waits before its bytes are deleted.
     pub collect_grace: Duration,
+    /// How long a damaged object is kept from when it was found, once its blob has another one.
+    pub quarantine: Duration,
     /// Most open upload sessions of one principal.
     pub max_uploads_per_principal: u64,
     /// Whether who may create projects does so by pushing.
@@ -57,6 +59,7 @@ impl Default for Settings {
             blob_lease: 24 * HOUR,
             restore_window: 72 * HOUR,
             collect_grace: HOUR,
+            quarantine: 30 * 24 * HOUR,
             max_uploads_per_principal: 1000,
             create_projects_on_push: true,
             require_blobs: true,

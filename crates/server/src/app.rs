@@ -6,6 +6,7 @@ mod master_key;
 mod open;
 mod upkeep;
 
+use open::Purpose;
 pub use open::settings;
 pub use upkeep::runner;
 
@@ -15,14 +16,14 @@ use anyhow::Context as _;
 use axum::Router;
 use registry::Registry;
 
-use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild};
-use crate::config::Config;
+use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild, Settings};
+use crate::config::{Config, Role};
 use crate::front::Front;
 use crate::http::TrustedProxies;
 use crate::routes::Routes;
 use crate::{token, v2};
 
-/// Work on a registry from its own machine, beside or instead of a running one.
+/// Work on a registry from its own machine: on SQLite instead of a running one, on PostgreSQL also beside it.
 #[derive(Debug)]
 pub enum Maintenance {
     /// See [`AdminCommand`].
@@ -35,6 +36,19 @@ pub enum Maintenance {
     Rebuild(Rebuild),
     /// See [`Gc`].
     Gc(Gc),
+}
+
+impl Maintenance {
+    /// The configuration of the registry that it is for.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Self::Admin(AdminCommand::ResetPassword { settings, .. })
+            | Self::Audit(AuditCommand::Verify(settings))
+            | Self::Fsck(Fsck { settings, .. })
+            | Self::Rebuild(Rebuild { settings, .. })
+            | Self::Gc(Gc { settings, .. }) => settings,
+        }
+    }
 }
 
 /// What every handler may use.
@@ -54,18 +68,22 @@ impl App {
         Routes::new().merge(v2::routes()).merge(token::routes()).merge(crate::api::routes())
     }
 
-    /// The router of the registry.
+    /// The router of this process: nothing without the role `api`.
     pub fn router(self: Arc<Self>) -> Router {
-        Self::routes().into_router(self)
+        let routes = if self.config.server.has_role(Role::Api) { Self::routes() } else { Routes::new() };
+        routes.into_router(self)
     }
 }
 
 /// Runs the registry until a signal ends it.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    for warning in config.warnings() {
+        tracing::warn!(key = warning.key, "{warning}");
+    }
     let config = Arc::new(config);
     let front = Front::bind(Arc::clone(&config)).await?;
-    let opened = open::registry(&config).await?;
-    opened.watch(&front.health);
+    let opened = open::registry(&config, Purpose::Serve).await?;
+    opened.watch(&front.health, &front.metrics);
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
     let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });
@@ -78,6 +96,6 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Does some maintenance.
-pub async fn maintain(work: Maintenance) -> anyhow::Result<()> {
-    maintenance::run(work).await
+pub async fn maintain(config: Config, work: Maintenance) -> anyhow::Result<()> {
+    maintenance::run(&config, work).await
 }

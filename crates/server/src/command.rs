@@ -102,6 +102,10 @@ pub struct Fsck {
     /// Most bytes per second to read, such as 50MiB.
     #[arg(long, value_name = "SIZE", default_value = "0B")]
     pub rate: crate::config::Size,
+    /// Age from which an object without a row is a problem; younger ones may belong to a request in progress. 0s is
+    /// right when no server runs.
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub orphan_age: crate::config::Duration,
     /// The registry.
     #[command(flatten)]
     pub settings: Settings,

@@ -27,11 +27,11 @@ fn main() -> ExitCode {
     let outcome = match Bonded::parse().command {
         Command::Serve(settings) => with_config(&settings, app::serve),
         Command::Config(command) => config(&command),
-        Command::Admin(command) => blocking(app::maintain(Maintenance::Admin(command))),
-        Command::Audit(command) => blocking(app::maintain(Maintenance::Audit(command))),
-        Command::Fsck(command) => blocking(app::maintain(Maintenance::Fsck(command))),
-        Command::Rebuild(command) => blocking(app::maintain(Maintenance::Rebuild(command))),
-        Command::Gc(command) => blocking(app::maintain(Maintenance::Gc(command))),
+        Command::Admin(command) => maintain(Maintenance::Admin(command)),
+        Command::Audit(command) => maintain(Maintenance::Audit(command)),
+        Command::Fsck(command) => maintain(Maintenance::Fsck(command)),
+        Command::Rebuild(command) => maintain(Maintenance::Rebuild(command)),
+        Command::Gc(command) => maintain(Maintenance::Gc(command)),
         Command::Serverless(command) => return cli::run(command),
     };
     match outcome {
@@ -73,15 +73,12 @@ where
     let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
     // Ends before the runtime does, which carries the last traces away.
     let _logging = log::init(&config.log, &config.telemetry.otlp, runtime.handle())?;
-    for warning in config.warnings() {
-        tracing::warn!(key = warning.key, "{warning}");
-    }
     runtime.spawn(allocator::give_back());
     runtime.block_on(run(config))
 }
 
-fn blocking(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+fn maintain(work: Maintenance) -> anyhow::Result<()> {
+    with_config(&work.settings().clone(), |config| app::maintain(config, work))
 }
 
 fn config(command: &ConfigCommand) -> anyhow::Result<()> {

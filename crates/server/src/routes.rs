@@ -91,6 +91,12 @@ impl About {
         Self { page: true, ..self.answers::<Vec<T>>() }
     }
 
+    /// Answers 202 with this document: it is done later.
+    #[must_use]
+    pub fn accepts<T: JsonSchema>(self) -> Self {
+        Self { status: 202, ..self.answers::<T>() }
+    }
+
     /// Answers 201 with this document and where it is.
     #[must_use]
     pub fn creates<T: JsonSchema>(self) -> Self {

@@ -188,6 +188,31 @@ fn what_a_choice_needs_is_named() {
 }
 
 #[test]
+fn limits_and_times_with_which_nothing_works_are_refused() {
+    let table: &[(&str, Env<'_>, &str)] = &[
+        (
+            "[limits]\nmanifest = \"0B\"",
+            &[],
+            "bonded.toml:2: `limits.manifest`: must be more than 0: with it every push is refused",
+        ),
+        (
+            "[push]\nupload_expiry = \"0s\"",
+            &[],
+            "bonded.toml:2: `push.upload_expiry`: must be longer than no time",
+        ),
+        (
+            "[limits]\nuploads_per_principal = 0",
+            &[],
+            "bonded.toml:2: `limits.uploads_per_principal`: must be more than 0",
+        ),
+    ];
+    for (toml, env, expected) in table {
+        let message = refusal(toml, env, &[]);
+        assert!(message.starts_with(expected), "expected {expected}\n     got {message}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let sources = Sources { file: Some("/nonexistent/bonded.toml".into()), ..Sources::default() };
     let message = Config::load(&sources).expect_err("missing").to_string();

@@ -8,6 +8,7 @@ mod bitrot;
 mod disk_full;
 mod history;
 mod kill;
+mod maintenance;
 mod power;
 mod rebuild;
 mod shutdown;

@@ -30,6 +30,9 @@ crate::statements! {
     UNLINK = Write "DELETE FROM repository_blob WHERE repository_id = $1 AND digest = $2 AND NOT EXISTS (SELECT 1 FROM manifest_blob WHERE repository_id = $1 AND blob = $2)";
     MARK_CORRUPT = Write "UPDATE blob SET corrupt = 1 WHERE digest = $1 AND object_key = $2 AND corrupt = 0";
     QUARANTINE = Write "INSERT INTO object_quarantine (object_key, digest, frame, reason, found_at, tx) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (object_key) DO NOTHING";
+    PUT_BACK = Write "UPDATE blob SET corrupt = 0, checked_at = $3 WHERE digest = $1 AND object_key = $2 AND corrupt = 1";
+    UNQUARANTINE = Write "DELETE FROM object_quarantine WHERE object_key = $1";
+    CORRUPT = Scan "SELECT count(*) FROM blob WHERE corrupt = 1";
     BY_OBJECT = Read "SELECT digest, size_bytes, object_key, corrupt FROM blob WHERE object_key = $1";
     OLDEST_CHECKED = Scan "SELECT digest, size_bytes, object_key, corrupt FROM blob WHERE checked_at < $1 AND corrupt = 0 ORDER BY checked_at LIMIT $2";
     SET_CHECKED = Write "UPDATE blob SET checked_at = $3 WHERE digest = $1 AND object_key = $2";
@@ -130,6 +133,11 @@ impl Store {
         self.rows(&AFTER, &params![last, limit]).await?.iter().map(parse).collect()
     }
 
+    /// How many blobs are out of service because their bytes were found wrong.
+    pub async fn corrupt_blobs(&self) -> Result<u64, StoreError> {
+        self.row(&CORRUPT, &[]).await?.map_or(Ok(0), |row| row.uint(0))
+    }
+
     /// Those of `keys` that some row names.
     pub async fn known_objects(&self, keys: &[String]) -> Result<Vec<String>, StoreError> {
         let rows = self.rows(&KNOWN_OBJECTS, &[Value::texts(keys)]).await?;
@@ -191,6 +199,15 @@ pub fn quarantine(tx: &mut Tx, row: &BlobRow, frame: Option<u64>, reason: &str, 
     let frame = frame.and_then(|frame| i64::try_from(frame).ok());
     tx.step_or(&MARK_CORRUPT, params![row.digest, &row.object_key], Expect::Rows(1), "quarantine");
     tx.step(&QUARANTINE, params![&row.object_key, row.digest, frame, reason, at, id], Expect::Any);
+}
+
+/// Puts a blob back into service whose object was found right after all. Does nothing to an object that was replaced
+/// meanwhile.
+pub fn put_back(tx: &mut Tx, row: &BlobRow, frames: &[u32], at: Timestamp) {
+    tx.step_or(&PUT_BACK, params![row.digest, &row.object_key, at], Expect::Rows(1), "put_back");
+    tx.step(&UNQUARANTINE, params![&row.object_key], Expect::Any);
+    delete_frames(tx, &row.object_key);
+    insert_frames(tx, &row.object_key, frames);
 }
 
 /// Notes that a blob's bytes were found right.

@@ -29,6 +29,9 @@ crate::statements! {
     INSERT_TRASH = Write "INSERT INTO object_trash (object_key, digest, size_bytes, reason, state, not_before, created_at, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     DUE = Scan "SELECT object_key, digest, size_bytes, reason, state FROM object_trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2";
     DELETE_TRASH = Write "DELETE FROM object_trash WHERE object_key = $1";
+    // A corrupt object that its blob still names stays: it may turn out to be right.
+    QUARANTINE_DUE = Scan "SELECT q.object_key, q.digest FROM object_quarantine q WHERE q.found_at <= $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.object_key = q.object_key) AND NOT EXISTS (SELECT 1 FROM object_trash t WHERE t.object_key = q.object_key) ORDER BY q.found_at LIMIT $2";
+    LEAVE_QUARANTINE = Write "DELETE FROM object_quarantine WHERE object_key = $1";
     TRASH_TOTALS = Scan "SELECT COALESCE(CAST(SUM(size_bytes) AS INT8), 0), count(*) FROM object_trash";
 }
 
@@ -41,7 +44,7 @@ pub struct TrashRow {
     pub digest: Option<Digest>,
     /// Its size, as far as known.
     pub size_bytes: u64,
-    /// Why it is here: `unreferenced`, `duplicate`, `replaced`, `upload`.
+    /// Why it is here: `unreferenced`, `duplicate`, `upload`, `orphan`, `quarantine`.
     pub reason: String,
     /// State of an unfinished upload, for the store to abort.
     pub state: Option<bytes::Bytes>,
@@ -77,6 +80,16 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Damaged objects that were found before `found_until` and that no blob names any more.
+    pub async fn quarantine_due(
+        &self,
+        found_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(String, Digest)>, StoreError> {
+        let rows = self.rows(&QUARANTINE_DUE, &params![found_until, limit]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.digest(1)?))).collect()
     }
 
     /// Bytes and number of objects that wait for their deletion.
@@ -123,6 +136,11 @@ pub fn trash(tx: &mut Tx, row: &TrashRow, not_before: Timestamp, now: Timestamp)
         Expect::Rows(1),
         "trash",
     );
+}
+
+/// Ends the quarantine of an object; one that another process ended is a conflict at `quarantine`.
+pub fn leave_quarantine(tx: &mut Tx, object_key: &str) {
+    tx.step_or(&LEAVE_QUARANTINE, params![object_key], Expect::Rows(1), "quarantine");
 }
 
 /// Forgets a trash row once its object is gone.

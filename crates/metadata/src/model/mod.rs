@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod collect;
 pub mod deleted;
+pub mod installation;
 pub mod keys;
 pub mod manifest;
 pub mod notes;

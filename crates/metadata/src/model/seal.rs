@@ -15,6 +15,8 @@ crate::statements! {
     UNSEALED = Scan "SELECT id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id FROM audit WHERE position IS NULL ORDER BY id LIMIT $1";
     UNSEALED_COUNT = Scan "SELECT count(*) FROM audit WHERE position IS NULL";
     SEALED = Scan "SELECT id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id, position, chain FROM audit WHERE position > $1 ORDER BY position, id LIMIT $2";
+    // By position and id: a forged record may have any position, or one that another has.
+    SEALED_FROM = Scan "SELECT id, at, principal_id, principal, action, project_id, target, outcome, details, address, request_id, position, chain FROM audit WHERE (position, id) >= ($1, $2) ORDER BY position, id LIMIT $3";
     SET_POSITION = Write "UPDATE audit SET position = $2, chain = $3 WHERE id = $1 AND position IS NULL";
     LAST_SEAL = Read "SELECT position, chain, signature, key_id FROM audit_seal ORDER BY position DESC LIMIT 1";
     SEALS = Scan "SELECT position, chain, signature, key_id FROM audit_seal WHERE position > $1 ORDER BY position LIMIT $2";
@@ -62,6 +64,14 @@ fn seal(row: &crate::Row) -> Result<SealRow, StoreError> {
     Ok(SealRow { position: row.int(0)?, chain: row.bytes(1)?, signature: row.bytes(2)?, key_id: row.int(3)? })
 }
 
+fn sealed(row: &crate::Row) -> Result<SealedRow, StoreError> {
+    Ok(SealedRow {
+        row: audit::parse(row)?,
+        position: row.int(11)?,
+        chain: row.opt_bytes(12)?.unwrap_or_default(),
+    })
+}
+
 impl Store {
     /// Records without a number, oldest ids first.
     pub async fn unsealed_audit(&self, limit: u32) -> Result<Vec<AuditRow>, StoreError> {
@@ -75,16 +85,16 @@ impl Store {
 
     /// Sealed records in order of their positions after `after`.
     pub async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<SealedRow>, StoreError> {
-        let rows = self.rows(&SEALED, &params![after, limit]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SealedRow {
-                    row: audit::parse(row)?,
-                    position: row.int(11)?,
-                    chain: row.opt_bytes(12)?.unwrap_or_default(),
-                })
-            })
-            .collect()
+        self.rows(&SEALED, &params![after, limit]).await?.iter().map(sealed).collect()
+    }
+
+    /// Every record that has a position, right or not, in order of positions and ids, from this one.
+    pub async fn sealed_audit_from(
+        &self,
+        (position, id): (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<SealedRow>, StoreError> {
+        self.rows(&SEALED_FROM, &params![position, id, limit]).await?.iter().map(sealed).collect()
     }
 
     /// The last signature.

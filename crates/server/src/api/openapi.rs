@@ -98,7 +98,12 @@ fn responses(
     schemas: &mut SchemaGenerator,
     problem: &Value,
 ) -> Value {
-    let mut success = json!({ "description": if about.creates { "Created" } else { "Done" } });
+    let done = match about.status {
+        201 => "Created",
+        202 => "Accepted: it is done later",
+        _ => "Done",
+    };
+    let mut success = json!({ "description": done });
     if let Some(answer) = about.answer {
         success["content"] = json!({ "application/json": { "schema": answer(schemas) } });
     }

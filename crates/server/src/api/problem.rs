@@ -78,7 +78,7 @@ fn class(error: &Error) -> (StatusCode, &'static str) {
         Error::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
         Error::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
         Error::NoSpace => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
-        Error::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN"),
+        Error::Unavailable | Error::WrongStorage(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN"),
         Error::Corrupt | Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
     }
 }

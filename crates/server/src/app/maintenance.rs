@@ -1,39 +1,32 @@
-//! Maintenance from the host: collection, fsck, the administrator's password.
+//! Maintenance from the host: collection, fsck, the administrator's password, the rebuild.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use anyhow::Context as _;
+use metadata::sqlite;
 use registry::Registry;
 use serde::Serialize;
 use workers::checkpoint::{self, RebuildOptions};
 use workers::maintenance::{self, FsckOptions};
 
-use super::{Maintenance, admin_password, open};
-use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild, Settings};
+use super::open::{self, Purpose};
+use super::{Maintenance, admin_password};
+use crate::command::{AdminCommand, AuditCommand, Rebuild};
 use crate::config::Config;
+use crate::config::database::Engine;
 
 fn print(report: &impl Serialize) -> anyhow::Result<()> {
     writeln!(io::stdout().lock(), "{}", serde_json::to_string_pretty(report)?)?;
     Ok(())
 }
 
-fn settings(work: &Maintenance) -> &Settings {
-    match work {
-        Maintenance::Admin(AdminCommand::ResetPassword { settings, .. })
-        | Maintenance::Audit(AuditCommand::Verify(settings))
-        | Maintenance::Fsck(Fsck { settings, .. })
-        | Maintenance::Rebuild(Rebuild { settings, .. })
-        | Maintenance::Gc(Gc { settings, .. }) => settings,
-    }
-}
-
 /// Opens the registry, does the work, closes it.
-pub(super) async fn run(work: Maintenance) -> anyhow::Result<()> {
-    let config = settings(&work).load()?;
+pub(super) async fn run(config: &Config, work: Maintenance) -> anyhow::Result<()> {
     if let Maintenance::Rebuild(command) = &work {
-        return rebuild(&config, command).await;
+        return rebuild(config, command).await;
     }
-    let opened = open::registry(&config).await?;
+    let opened = open::registry(config, Purpose::Maintain).await?;
     let done = one(&opened.registry, &work).await;
     opened.close().await;
     done
@@ -58,14 +51,22 @@ async fn one(registry: &Registry, work: &Maintenance) -> anyhow::Result<()> {
             print(&maintenance::collect(registry, gc.dry_run).await.context("collection")?)
         }
         Maintenance::Fsck(fsck) => {
-            let options =
-                FsckOptions { read: fsck.read, repair: fsck.repair, bytes_per_second: fsck.rate.bytes() };
+            let options = FsckOptions {
+                read: fsck.read,
+                repair: fsck.repair,
+                bytes_per_second: fsck.rate.bytes(),
+                orphan_age: fsck.orphan_age.std(),
+            };
             let report = maintenance::fsck(registry, options).await.context("fsck")?;
             print(&report)?;
-            let found = report.problems.len();
+            let (found, remaining) = (report.problems.len(), report.remaining());
             anyhow::ensure!(
                 found == 0 || fsck.repair,
                 "{found} problems found; `--repair` puts right what can be"
+            );
+            anyhow::ensure!(
+                remaining == 0,
+                "{remaining} of {found} problems remain: push again what is out of service"
             );
             Ok(())
         }
@@ -74,9 +75,36 @@ async fn one(registry: &Registry, work: &Maintenance) -> anyhow::Result<()> {
     }
 }
 
-/// Makes the database again, and says what came back and what did not.
+/// Makes the database again. A file of its own that it could not fill does not stay: the next try would find it.
 async fn rebuild(config: &Config, command: &Rebuild) -> anyhow::Result<()> {
-    let parts = open::parts(config).await?;
+    let new = match config.database_engine() {
+        Engine::Sqlite(dir) if !dir.join(sqlite::FILE).exists() => Some(dir),
+        _ => None,
+    };
+    let outcome = fill(config, command).await;
+    if let (Err(_), Some(dir)) = (&outcome, new) {
+        remove_database(&dir);
+    }
+    outcome
+}
+
+fn remove_database(dir: &Path) {
+    let log = |suffix| format!("{}-{suffix}", sqlite::FILE);
+    for name in [sqlite::FILE.to_owned(), log("wal"), log("shm"), sqlite::LOCK.to_owned()] {
+        let path = dir.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %path.display(), "what the rebuild made stays");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Fills the database, and says what came back and what did not.
+async fn fill(config: &Config, command: &Rebuild) -> anyhow::Result<()> {
+    let purpose = Purpose::Rebuild { without_secrets: command.without_secrets };
+    let parts = open::parts(config, purpose).await?;
     let options = RebuildOptions { without_secrets: command.without_secrets, partial: command.partial };
     let report = checkpoint::rebuild(&parts.store, &parts.blobs, &parts.sealer, options).await;
     parts.store.engine().close().await;

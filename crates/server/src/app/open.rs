@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use blobs::remote::{AzureConfig, S3Config, S3Credentials};
 use blobs::{BlobKey, BlobStore, Budget, FsBlobs, RemoteBlobs};
 use metadata::postgres::PostgresOptions;
-use metadata::{CommitError, Postgres, Sqlite, Store, SystemClock, SystemRandom};
+use metadata::{CommitError, Postgres, Sqlite, Store, StoreError, SystemClock, SystemRandom};
 use registry::{CorruptObject, Parts, Registry, Sealer};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use super::master_key;
 use crate::config::database::Engine;
 use crate::config::storage::Backend;
 use crate::config::{Config, Role};
-use crate::telemetry::Health;
+use crate::telemetry::{Health, Metrics};
 
 /// An open registry whose background has not started.
 pub(super) struct Opened {
@@ -39,8 +39,25 @@ pub(super) struct Background {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// What the stores are opened for. Only a server may make what is not there: a mistyped directory is no registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To serve; makes what a new installation needs.
+    Serve,
+    /// To work on a registry that there is.
+    Maintain,
+    /// To make the database again from blob storage that there is.
+    Rebuild {
+        /// Without what is sealed under the master key.
+        without_secrets: bool,
+    },
+}
+
 /// How long an upload waits for memory before it is refused with 503.
 const MEMORY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How often the blobs that are out of service are counted for the metrics.
+const COUNT_DAMAGE: std::time::Duration = std::time::Duration::from_secs(30);
 
 fn make_dir(path: &Path) -> anyhow::Result<()> {
     std::fs::DirBuilder::new()
@@ -52,8 +69,12 @@ fn make_dir(path: &Path) -> anyhow::Result<()> {
 
 /// Opens the registry of the configuration. A blank database beside a checkpoint is not taken for a new registry: its
 /// objects would be nobody's.
-pub(super) async fn registry(config: &Config) -> anyhow::Result<Opened> {
-    let parts = parts(config).await?;
+pub(super) async fn registry(config: &Config, purpose: Purpose) -> anyhow::Result<Opened> {
+    let parts = parts(config, purpose).await?;
+    anyhow::ensure!(
+        purpose != Purpose::Maintain || !parts.store.is_blank().await?,
+        "there is no registry in the database: look at --config and database.url"
+    );
     anyhow::ensure!(
         !parts.store.is_half_rebuilt().await?,
         "a rebuild of this database was not finished: move the database away and run `bonded rebuild` again"
@@ -67,14 +88,61 @@ pub(super) async fn registry(config: &Config) -> anyhow::Result<Opened> {
     Ok(Opened { registry, corrupt })
 }
 
-/// Opens the stores of the configuration and migrates the database.
-pub(super) async fn parts(config: &Config) -> anyhow::Result<Parts> {
-    make_dir(&config.server.data_dir)?;
-    let engine: Arc<dyn metadata::Engine> = match config.database_engine() {
-        Engine::Sqlite(path) => {
-            make_dir(&path)?;
-            Sqlite::open(&path).with_context(|| format!("cannot open the database in {}", path.display()))?
+const ADVICE: &str = "name the registry's place by --data-dir or --config";
+
+/// Refuses to make what should be there.
+fn look_for(config: &Config, purpose: Purpose) -> anyhow::Result<()> {
+    if purpose == Purpose::Serve {
+        return Ok(());
+    }
+    if let (Purpose::Maintain, Engine::Sqlite(dir)) = (purpose, config.database_engine()) {
+        let file = dir.join(metadata::sqlite::FILE);
+        anyhow::ensure!(file.exists(), "there is no registry: {} does not exist; {ADVICE}", file.display());
+    }
+    let blobs = config.blob_dir();
+    anyhow::ensure!(
+        config.storage.backend != Backend::Fs || blobs.is_dir(),
+        "there is no blob storage: {} does not exist; {ADVICE} or storage.fs.path",
+        blobs.display()
+    );
+    Ok(())
+}
+
+fn open_sqlite(dir: &Path, purpose: Purpose) -> anyhow::Result<Arc<Sqlite>> {
+    make_dir(dir)?;
+    let error = match Sqlite::open(dir) {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    let advice = match (&error, purpose) {
+        (StoreError::Locked { .. }, Purpose::Serve) => ": another server runs on it; stop that first",
+        (StoreError::Locked { .. }, _) => {
+            ": a server runs on it; stop it first, or ask it to do the work: POST /api/v1/system/collections or /api/v1/system/checks"
         }
+        _ => "",
+    };
+    let place = dir.display();
+    Err(anyhow::Error::new(error).context(format!("cannot open the database in {place}{advice}")))
+}
+
+/// Opens the stores of the configuration and migrates the database.
+pub(super) async fn parts(config: &Config, purpose: Purpose) -> anyhow::Result<Parts> {
+    look_for(config, purpose)?;
+    let dir = &config.server.data_dir;
+    let key = match purpose {
+        Purpose::Serve => None,
+        Purpose::Rebuild { without_secrets: true } => {
+            Some(master_key::find(dir)?.unwrap_or_else(master_key::random))
+        }
+        Purpose::Rebuild { .. } => {
+            let advice = "put it back, or leave out what it seals with `--without-secrets`";
+            Some(master_key::existing(dir, advice)?)
+        }
+        Purpose::Maintain => Some(master_key::existing(dir, ADVICE)?),
+    };
+    make_dir(dir)?;
+    let engine: Arc<dyn metadata::Engine> = match config.database_engine() {
+        Engine::Sqlite(path) => open_sqlite(&path, purpose)?,
         Engine::Postgres(url) => {
             let chosen = PostgresOptions::default().connections;
             let options = PostgresOptions {
@@ -101,7 +169,11 @@ pub(super) async fn parts(config: &Config) -> anyhow::Result<Parts> {
         tracing::warn!("{warning}");
     }
     let store = Store::new(engine, Arc::new(SystemClock), Arc::new(SystemRandom));
-    let sealer = Arc::new(Sealer::new(&master_key::load(&config.server.data_dir)?)?);
+    let key = match key {
+        Some(key) => key,
+        None => master_key::find(dir)?.map_or_else(|| master_key::make(dir), Ok)?,
+    };
+    let sealer = Arc::new(Sealer::new(&key)?);
     Ok(Parts { store, blobs, budget, sealer, settings: settings(config) })
 }
 
@@ -181,6 +253,7 @@ pub fn settings(config: &Config) -> registry::Settings {
         blob_lease: defaults.blob_lease,
         restore_window: config.delete.restore_window.std(),
         collect_grace: config.gc.grace.std(),
+        quarantine: config.gc.quarantine.std(),
         max_uploads_per_principal: u64::from(config.limits.uploads_per_principal),
         create_projects_on_push: config.push.create_projects_on_push,
         require_blobs: config.push.require_blobs,
@@ -206,8 +279,9 @@ impl Opened {
         self.registry.store().engine().close().await;
     }
 
-    /// Makes readiness depend on both stores.
-    pub(super) fn watch(&self, health: &Health) {
+    /// Makes readiness depend on both stores, and shows what was found damaged.
+    pub(super) fn watch(&self, health: &Health, metrics: &Metrics) {
+        metrics.watch_damage(Arc::clone(self.registry.damage()));
         let engine = Arc::clone(self.registry.store().engine());
         health.add("database", move || {
             let engine = Arc::clone(&engine);
@@ -236,6 +310,16 @@ impl Opened {
                 }
             }
         });
+        let counted = Arc::clone(&registry);
+        let damage = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(COUNT_DAMAGE);
+            loop {
+                ticks.tick().await;
+                if let Err(error) = counted.count_damage().await {
+                    tracing::debug!(%error, "damaged blobs could not be counted");
+                }
+            }
+        });
         let quarantine = Arc::clone(&registry);
         let integrity = tokio::spawn(async move {
             while let Some(found) = corrupt.recv().await {
@@ -254,7 +338,7 @@ impl Opened {
         } else {
             Vec::new()
         };
-        let tasks = vec![fresh, rotation, integrity];
+        let tasks = vec![fresh, rotation, damage, integrity];
         Ok(Background { registry, quiet, records, shutdown, jobs, tasks })
     }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
-use workers::upkeep::{Collect, CollectJob, Scrub, ScrubJob};
+use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
 
 use crate::config::Config;
@@ -27,6 +27,7 @@ pub fn runner(registry: &Arc<Registry>, config: &Config) -> Result<Arc<Runner>, 
     let builder = Runner::builder(registry.store().clone())?
         .job(CollectJob(Arc::clone(registry)))
         .job(ScrubJob(Arc::clone(registry)))
+        .job(FsckJob(Arc::clone(registry)))
         .duty(checkpoint)
         .duty(SealDuty(Arc::clone(registry)));
     Ok(builder.build())
@@ -46,11 +47,17 @@ pub(super) fn start(
         let make = |now| CollectJob::request(&Collect::default(), now);
         tasks.push(tokio::spawn(regularly(store.clone(), config.gc.interval.std(), shutdown.clone(), make)));
     }
-    let days = u32::try_from(config.gc.scrub_period.std().as_secs() / 86_400).unwrap_or(u32::MAX);
-    let scrub = Scrub { days, bytes_per_second: config.gc.scrub_rate.bytes() };
-    let make = move |now| ScrubJob::request(&scrub, now);
-    tasks.push(tokio::spawn(regularly(store, SCRUB_EVERY, shutdown.clone(), make)));
+    if let Some(scrub) = scrub(config) {
+        let make = move |now| ScrubJob::request(&scrub, now);
+        tasks.push(tokio::spawn(regularly(store, SCRUB_EVERY, shutdown.clone(), make)));
+    }
     Ok(tasks)
+}
+
+/// The regular scrub; none when nothing shall be scrubbed.
+fn scrub(config: &Config) -> Option<Scrub> {
+    let period_s = config.gc.scrub_period.std().as_secs();
+    (period_s > 0).then(|| Scrub { period_s, bytes_per_second: config.gc.scrub_rate.bytes() })
 }
 
 /// Enqueues a job now and at every interval; one that is queued already is not enqueued again.
@@ -83,4 +90,21 @@ async fn enqueue(
     jobs::enqueue(&mut tx, store.next_id().await.map_err(JobError::retry)?, now, job);
     tx.relaxed();
     store.commit(tx).await.map_err(JobError::retry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_means_no_scrub_and_hours_are_hours() {
+        let period = |text: &str| {
+            let mut config = Config::default();
+            config.gc.scrub_period = text.parse().expect("a duration");
+            scrub(&config).map(|scrub| scrub.period_s)
+        };
+        assert_eq!(period("0s"), None);
+        assert_eq!(period("12h"), Some(43_200));
+        assert_eq!(period("30d"), Some(2_592_000));
+    }
 }

@@ -69,10 +69,33 @@ impl Config {
         ];
         let broken = rules.into_iter().find(|(broken, ..)| *broken);
         broken
+            .or_else(|| self.nothing_left())
             .or_else(|| self.wrong_storage())
             .or_else(|| self.wrong_tls())
             .map(|(_, key, message)| (key, message.to_owned()))
             .or_else(|| self.wrong_database())
+    }
+
+    /// Limits and times with which nothing at all could be done.
+    fn nothing_left(&self) -> Option<(bool, &'static str, &'static str)> {
+        const LIMIT: &str = "must be more than 0: with it every push is refused";
+        const TIME: &str = "must be longer than no time";
+        let limits = &self.limits;
+        let rules = [
+            (limits.manifest.bytes() == 0, "limits.manifest", LIMIT),
+            (limits.uploads_per_principal == 0, "limits.uploads_per_principal", LIMIT),
+            (
+                limits.api_body.bytes() == 0,
+                "limits.api_body",
+                "must be more than 0: with it every change is refused",
+            ),
+            (limits.http2_streams == 0, "limits.http2_streams", "must be at least 1"),
+            (self.push.upload_expiry.is_zero(), "push.upload_expiry", TIME),
+            (self.auth.token_lifetime.is_zero(), "auth.token_lifetime", TIME),
+            (self.auth.refresh_token_lifetime.is_zero(), "auth.refresh_token_lifetime", TIME),
+            (self.timeouts.tls_handshake.is_zero(), "timeouts.tls_handshake", TIME),
+        ];
+        rules.into_iter().find(|(broken, ..)| *broken)
     }
 
     fn wrong_storage(&self) -> Option<(bool, &'static str, &'static str)> {

@@ -18,7 +18,7 @@ pub struct Database {
     /// The directory of the SQLite database. Unset: `server.data_dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlite_dir: Option<PathBuf>,
-    /// Connections to PostgreSQL, or readers of SQLite. 0: chosen by the number of cores.
+    /// Connections to PostgreSQL. 0: chosen by the number of cores.
     pub connections: u16,
     /// PEM file of certificate authorities to trust for PostgreSQL beside the system's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,8 @@ pub struct Gc {
     pub interval: Duration,
     /// Time for which a blob that nothing refers to is kept. Correct with `0s` too.
     pub grace: Duration,
+    /// Time, from when it was found, for which a damaged object is kept for inspection once its blob was pushed again.
+    pub quarantine: Duration,
     /// Time in which every stored byte is read and checked once. `0s`: never.
     pub scrub_period: Duration,
     /// Most bytes per second that the check reads.
@@ -27,6 +29,7 @@ impl Default for Gc {
             enabled: true,
             interval: Duration::from_secs(3600),
             grace: Duration::from_secs(24 * 3600),
+            quarantine: Duration::from_secs(30 * 24 * 3600),
             scrub_period: Duration::from_secs(30 * 24 * 3600),
             scrub_rate: Size::from_mib(16),
         }

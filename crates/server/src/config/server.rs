@@ -26,7 +26,7 @@ use super::types::{Duration, ExternalUrl, Listen, Network};
 pub enum Role {
     /// Serves the registry and management interfaces.
     Api,
-    /// Runs jobs: scans, replication, retention, garbage collection.
+    /// Runs jobs: garbage collection, checks, checkpoints, the audit's seal.
     Jobs,
     /// Serves the web interface.
     Ui,
@@ -67,7 +67,7 @@ pub struct Server {
     pub trusted_proxies: Vec<Network>,
     /// Which headers these proxies write; the other kind comes from clients and is ignored.
     pub forwarding: Forwarding,
-    /// What this process does.
+    /// What this process does. Without `api` its address answers only `/healthz`, `/readyz` and `/metrics`.
     pub roles: Vec<Role>,
     /// Directory of the database, the blobs and the keys, unless their sections name another place.
     pub data_dir: PathBuf,

@@ -3,7 +3,7 @@
 //! No label ever holds a name that a client chose: routes, methods, statuses and reasons are closed sets. Other parts
 //! add theirs with [`Metrics::register`].
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
 use prometheus_client::encoding::text::encode;
@@ -14,7 +14,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use registry::Damage;
 
+use super::damaged::Damaged;
 use super::process::Process;
 use super::route::Route;
 use crate::http::Outcome;
@@ -119,6 +121,11 @@ impl Metrics {
         http.register("connections", "Open connections", self.connections.clone());
         http.register("connections_accepted", "Accepted connections", self.accepted.clone());
         http.register("connections_cut", "Connections that broke a rule", self.cut.clone());
+    }
+
+    /// Shows what a registry found damaged.
+    pub fn watch_damage(&self, damage: Arc<Damage>) {
+        self.register(|all| all.register_collector(Box::new(Damaged(damage))));
     }
 
     /// Adds metrics of another part.

@@ -1,5 +1,6 @@
 //! What operators see: logs, metrics, traces, health.
 
+mod damaged;
 pub mod health;
 pub mod log;
 pub mod metrics;

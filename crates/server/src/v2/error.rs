@@ -125,7 +125,7 @@ fn use_case(error: Error, realm: &str, request_id: &str) -> Reply {
         Error::NoSpace => {
             plain(StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Unavailable, &message).with(RETRY_AFTER, "60")
         }
-        Error::Unavailable => {
+        Error::Unavailable | Error::WrongStorage(_) => {
             server_error(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, &message, request_id)
                 .with(RETRY_AFTER, "5")
         }

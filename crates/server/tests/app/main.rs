@@ -12,5 +12,6 @@ mod images;
 mod matrix;
 mod openapi;
 mod requests;
+mod system;
 mod test_app;
 mod tokens;

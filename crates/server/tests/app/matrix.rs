@@ -175,6 +175,8 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PATCH", "/api/v1/users/{id}") => Body::Json(json!({ "display_name": "Other" })),
         ("PUT", "/api/v1/users/{id}/password") => Body::Json(json!({ "new": "Another-Horse-8" })),
         ("POST", "/api/v1/roles") => Body::Json(json!({ "user": "stranger", "role": "project-creator" })),
+        ("POST", "/api/v1/system/collections") => Body::Json(json!({ "dry_run": true })),
+        ("POST", "/api/v1/system/checks") => Body::Json(json!({})),
         ("POST", "/api/v2.0/users") => Body::Json(json!({ "username": "made", "password": PASSWORD })),
         ("PUT", "/api/v2.0/users/{id}") => Body::Json(json!({ "realname": "Other" })),
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),

@@ -45,7 +45,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) registry: Arc<Registry>,
     engine: Arc<dyn Engine>,
-    blobs: Arc<MemoryBlobs>,
+    pub(crate) blobs: Arc<MemoryBlobs>,
     config: Arc<Config>,
     pub(crate) runner: Arc<Runner>,
     router: Router,
@@ -97,6 +97,7 @@ impl TestApp {
         let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
         let shared = Arc::new(App { registry: registry.clone(), config: config.clone(), proxies });
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new("test")));
+        metrics.watch_damage(registry.damage().clone());
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let router = shared.router().merge(ops::router(health, metrics, access));
         let runner = app::runner(&registry, &config).expect("a runner");

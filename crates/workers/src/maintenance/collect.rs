@@ -33,6 +33,8 @@ pub struct CollectReport {
     pub links: u64,
     /// Blobs that no repository needs.
     pub blobs: u64,
+    /// Damaged objects that were replaced and kept for inspection long enough.
+    pub quarantined: u64,
     /// Objects deleted.
     pub objects: u64,
     /// Bytes of the objects deleted.
@@ -42,6 +44,7 @@ pub struct CollectReport {
 /// Collects until nothing is left to do now. With `dry_run` it counts what it finds at once and changes nothing: what
 /// only becomes free by the first steps is not in the count.
 pub async fn collect(registry: &Registry, dry_run: bool) -> Result<CollectReport, Error> {
+    registry.check_storage().await?;
     let now = registry.store().now();
     let mut report = CollectReport::default();
     if dry_run {
@@ -52,6 +55,7 @@ pub async fn collect(registry: &Registry, dry_run: bool) -> Result<CollectReport
     report.restores = restores(registry, now).await?;
     report.links = links(registry.store(), now).await?;
     report.blobs = loose_blobs(registry, now).await?;
+    report.quarantined = quarantined(registry, now).await?;
     sweep(registry, &mut report).await?;
     Ok(report)
 }
@@ -67,6 +71,8 @@ async fn preview(registry: &Registry, now: Timestamp) -> Result<CollectReport, E
         unfinished: orphans(registry, now).await?.len() as u64,
         links: store.loose_links(now, LIMIT).await?.len() as u64,
         blobs: store.loose_blobs("", LIMIT).await?.len() as u64,
+        quarantined: store.quarantine_due(now.minus(registry.settings().quarantine), LIMIT).await?.len()
+            as u64,
         objects: due.len() as u64,
         freed_bytes: due.iter().map(|row| row.size_bytes).sum(),
     })
@@ -188,6 +194,46 @@ async fn loose_blobs(registry: &Registry, now: Timestamp) -> Result<u64, Error> 
                 tracing::debug!(%error, "blobs came back into use while they were collected");
             }
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Gives damaged objects that were replaced to the sweeper.
+async fn quarantined(registry: &Registry, now: Timestamp) -> Result<u64, Error> {
+    let store = registry.store();
+    let found_until = now.minus(registry.settings().quarantine);
+    let mut count = 0;
+    loop {
+        let due = store.quarantine_due(found_until, BATCH).await?;
+        if due.is_empty() {
+            return Ok(count);
+        }
+        for (object_key, digest) in due {
+            let stat = match BlobKey::parse(&object_key) {
+                Ok(key) => registry.blobs().stat(key).await.map_err(|error| {
+                    tracing::warn!(blob.object = object_key, %error, "an object in quarantine cannot be looked at");
+                    Error::Unavailable
+                })?,
+                Err(_) => None,
+            };
+            let mut tx = store.begin().await?;
+            collect::leave_quarantine(&mut tx, &object_key);
+            if let Some(stat) = stat {
+                let row = TrashRow {
+                    object_key,
+                    digest: Some(digest),
+                    size_bytes: stat.size,
+                    reason: "quarantine".to_owned(),
+                    state: None,
+                };
+                collect::trash(&mut tx, &row, now, now);
+            }
+            match store.commit(tx).await {
+                Ok(()) => count += 1,
+                // Another process was faster.
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

@@ -1,22 +1,23 @@
 //! `bonded fsck`: rows against objects. A blob without its object is damaged; an object without a row is an orphan.
 //!
-//! Repair never deletes: a damaged blob is taken out of service until it is pushed again, an orphan goes to the trash
-//! and waits there for the grace time.
+//! Without repair nothing is changed. Repair never deletes: a damaged blob is taken out of service until it is pushed
+//! again, one whose bytes turn out to be right comes back, an orphan goes to the trash and waits there for the grace
+//! time.
 
-use blobs::BlobKey;
+use std::time::Duration;
+
+use blobs::scrub::Scrubbed;
+use metadata::model::blob::BlobRow;
 use metadata::model::collect::{self, TrashRow};
 use oci::Digest;
 use registry::{CorruptObject, Error, Registry};
 
-use super::scrub::{self, ScrubReport};
+use super::scrub::{self, Reader};
 
 const BATCH: u32 = 500;
 
-/// Objects younger than this may belong to a request in progress.
-const ORPHAN_AGE_SECS: i64 = 24 * 3600;
-
 /// What to do.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct FsckOptions {
     /// Read and hash every object.
     pub read: bool,
@@ -24,6 +25,14 @@ pub struct FsckOptions {
     pub repair: bool,
     /// Read at most so many bytes a second; 0: as fast as it goes.
     pub bytes_per_second: u64,
+    /// Objects younger than this may belong to a request in progress. Zero is right when no server runs.
+    pub orphan_age: Duration,
+}
+
+impl Default for FsckOptions {
+    fn default() -> Self {
+        Self { read: false, repair: false, bytes_per_second: 0, orphan_age: Duration::from_hours(24) }
+    }
 }
 
 /// Something that is not as it should be.
@@ -55,6 +64,22 @@ pub enum FsckProblem {
         /// Where it is.
         object: String,
     },
+    /// A blob is out of service since its object was found wrong.
+    OutOfService {
+        /// The blob.
+        digest: Digest,
+        /// Where it is.
+        object: String,
+    },
+    /// A blob's object cannot be read.
+    Unreadable {
+        /// The blob.
+        digest: Digest,
+        /// Where it is.
+        object: String,
+        /// Why not.
+        error: String,
+    },
     /// No row names the object.
     Orphan {
         /// The object.
@@ -75,12 +100,22 @@ pub struct FsckReport {
     pub read_bytes: u64,
     /// What is wrong.
     pub problems: Vec<FsckProblem>,
-    /// How many of these were put right.
+    /// Blobs taken out of service for it.
+    pub quarantined: u64,
+    /// Problems put right: blobs that are back in service, objects handed to the collection.
     pub repaired: u64,
+}
+
+impl FsckReport {
+    /// Problems that are still there.
+    pub fn remaining(&self) -> u64 {
+        (self.problems.len() as u64).saturating_sub(self.repaired)
+    }
 }
 
 /// Compares rows and objects.
 pub async fn fsck(registry: &Registry, options: FsckOptions) -> Result<FsckReport, Error> {
+    registry.check_storage().await?;
     let mut report = FsckReport::default();
     rows(registry, options, &mut report).await?;
     objects(registry, options, &mut report).await?;
@@ -89,40 +124,93 @@ pub async fn fsck(registry: &Registry, options: FsckOptions) -> Result<FsckRepor
 
 async fn rows(registry: &Registry, options: FsckOptions, report: &mut FsckReport) -> Result<(), Error> {
     let store = registry.store();
+    let mut reader = Reader::new(registry, options.bytes_per_second);
     let mut last = String::new();
     loop {
         let page = store.blobs_after(&last, BATCH).await?;
         let Some(end) = page.last() else { return Ok(()) };
         last = end.digest.to_string();
-        for row in page.into_iter().filter(|row| !row.corrupt) {
+        for row in page {
             report.blobs += 1;
-            let Ok(key) = BlobKey::parse(&row.object_key) else { continue };
-            let stat = registry.blobs().stat(key).await.map_err(|error| storage(&error))?;
-            let (digest, object) = (row.digest, row.object_key.clone());
-            let problem = match stat {
-                None => Some(FsckProblem::Missing { digest, object }),
-                Some(stat) if stat.size != row.size_bytes => Some(FsckProblem::Size {
-                    digest,
-                    object,
-                    expected_bytes: row.size_bytes,
-                    found_bytes: stat.size,
-                }),
-                Some(_) if options.read => {
-                    let mut scrubbed = ScrubReport::default();
-                    scrub::check(registry, &row, options.bytes_per_second, &mut scrubbed).await?;
-                    report.read_bytes += scrubbed.read_bytes;
-                    report.repaired += scrubbed.damaged;
-                    (scrubbed.damaged > 0).then_some(FsckProblem::Content { digest, object })
+            if row.corrupt {
+                out_of_service(registry, &mut reader, &row, options, report).await?;
+            } else if let Some(problem) = look(registry, &mut reader, &row, options, report).await? {
+                // What cannot be read now may be right: only wrong bytes are taken out of service.
+                if options.repair && !matches!(problem, FsckProblem::Unreadable { .. }) {
+                    let key = scrub::key_of(&row)?;
+                    match problem {
+                        FsckProblem::Missing { .. } => registry.quarantine_missing(key).await?,
+                        _ => registry.quarantine(CorruptObject { key, frame: 0 }).await?,
+                    }
+                    report.quarantined += 1;
                 }
-                Some(_) => None,
-            };
-            let Some(problem) = problem else { continue };
-            if options.repair && !matches!(problem, FsckProblem::Content { .. }) {
-                registry.quarantine(CorruptObject { key, frame: 0 }).await?;
-                report.repaired += 1;
+                report.problems.push(problem);
             }
-            report.problems.push(problem);
         }
+    }
+}
+
+/// What is wrong with a blob that is in service.
+async fn look(
+    registry: &Registry,
+    reader: &mut Reader<'_>,
+    row: &BlobRow,
+    options: FsckOptions,
+    report: &mut FsckReport,
+) -> Result<Option<FsckProblem>, Error> {
+    let (digest, object) = (row.digest, row.object_key.clone());
+    let expected_bytes = row.size_bytes;
+    if !options.read {
+        return Ok(match reader.size(row).await? {
+            Ok(Some(found_bytes)) if found_bytes == expected_bytes => None,
+            Ok(Some(found_bytes)) => Some(FsckProblem::Size { digest, object, expected_bytes, found_bytes }),
+            Ok(None) => Some(FsckProblem::Missing { digest, object }),
+            Err(error) => Some(FsckProblem::Unreadable { digest, object, error: text(&error) }),
+        });
+    }
+    Ok(match reader.read(row).await? {
+        Ok(Scrubbed::Sound { frames }) => {
+            report.read_bytes += row.size_bytes;
+            if options.repair {
+                scrub::note(registry, row, registry.store().now(), &frames).await?;
+            }
+            None
+        }
+        Ok(Scrubbed::Missing) => Some(FsckProblem::Missing { digest, object }),
+        Ok(Scrubbed::Damaged(damage)) => {
+            report.read_bytes += damage.size;
+            Some(match damage.size {
+                found_bytes if found_bytes == expected_bytes => FsckProblem::Content { digest, object },
+                found_bytes => FsckProblem::Size { digest, object, expected_bytes, found_bytes },
+            })
+        }
+        Err(error) => Some(FsckProblem::Unreadable { digest, object, error: text(&error) }),
+    })
+}
+
+/// A blob that was found wrong before stays a problem until it is pushed again, or its bytes turn out to be right.
+async fn out_of_service(
+    registry: &Registry,
+    reader: &mut Reader<'_>,
+    row: &BlobRow,
+    options: FsckOptions,
+    report: &mut FsckReport,
+) -> Result<(), Error> {
+    report.problems.push(FsckProblem::OutOfService { digest: row.digest, object: row.object_key.clone() });
+    if options.repair
+        && let Ok(Scrubbed::Sound { frames }) = reader.read(row).await?
+    {
+        report.read_bytes += row.size_bytes;
+        registry.put_back(row, &frames).await?;
+        report.repaired += 1;
+    }
+    Ok(())
+}
+
+fn text(error: &blobs::BlobError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -136,10 +224,11 @@ async fn objects(registry: &Registry, options: FsckOptions, report: &mut FsckRep
         report.objects += page.len() as u64;
         let keys: Vec<String> = page.iter().map(|listed| listed.key.to_string()).collect();
         let known = store.known_objects(&keys).await?;
-        let young = store.now().secs() - ORPHAN_AGE_SECS;
+        let grown_up = store.now().minus(options.orphan_age).secs();
+        let young = |modified: i64| !options.orphan_age.is_zero() && modified > grown_up;
         for listed in page {
             let object = listed.key.to_string();
-            if known.contains(&object) || listed.key.is_of_series() || listed.modified_unix_s > young {
+            if known.contains(&object) || listed.key.is_of_series() || young(listed.modified_unix_s) {
                 continue;
             }
             if options.repair {

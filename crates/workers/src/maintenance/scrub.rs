@@ -3,13 +3,19 @@
 
 use std::time::Duration;
 
-use blobs::{BlobKey, FrameSums};
-use futures_util::StreamExt as _;
+use blobs::scrub::{Expected, Pace, Scrubbed};
+use blobs::{BlobError, BlobKey};
+use metadata::Timestamp;
 use metadata::model::blob::{self, BlobRow};
-use oci::Hasher;
 use registry::{CorruptObject, Error, Registry};
 
 const BATCH: u32 = 100;
+
+/// An object that could not be read is tried again after this time, behind all others that are due.
+const AGAIN: Duration = Duration::from_hours(1);
+
+/// So many objects in a row that a remote store does not give say that the store is away.
+const AWAY: u32 = 5;
 
 /// What a scrub found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -18,6 +24,8 @@ pub struct ScrubReport {
     pub sound: u64,
     /// Objects found damaged or missing, now out of service.
     pub damaged: u64,
+    /// Objects that could not be read; they stay in service and are tried again.
+    pub unreadable: u64,
     /// Bytes read.
     pub read_bytes: u64,
 }
@@ -28,8 +36,10 @@ pub async fn scrub(
     period: Duration,
     bytes_per_second: u64,
 ) -> Result<ScrubReport, Error> {
+    registry.check_storage().await?;
     let store = registry.store();
     let before = store.now().minus(period);
+    let mut reader = Reader::new(registry, bytes_per_second);
     let mut report = ScrubReport::default();
     loop {
         let due = store.blobs_to_check(before, BATCH).await?;
@@ -37,99 +47,97 @@ pub async fn scrub(
             return Ok(report);
         }
         for row in due {
-            check(registry, &row, bytes_per_second, &mut report).await?;
+            match reader.read(&row).await? {
+                Ok(Scrubbed::Sound { frames }) => {
+                    report.sound += 1;
+                    report.read_bytes += row.size_bytes;
+                    note(registry, &row, store.now(), &frames).await?;
+                }
+                Ok(Scrubbed::Missing) => {
+                    report.damaged += 1;
+                    registry.quarantine_missing(key_of(&row)?).await?;
+                }
+                Ok(Scrubbed::Damaged(_)) => {
+                    report.damaged += 1;
+                    registry.quarantine(CorruptObject { key: key_of(&row)?, frame: 0 }).await?;
+                }
+                Err(_) => {
+                    report.unreadable += 1;
+                    note(registry, &row, before.plus(AGAIN), &[]).await?;
+                }
+            }
         }
     }
 }
 
-/// Reads one blob and records the outcome.
-pub(super) async fn check(
+/// The key of a blob's object.
+pub(super) fn key_of(row: &BlobRow) -> Result<BlobKey, Error> {
+    BlobKey::parse(&row.object_key)
+        .map_err(|_| Error::Internal(format!("blob {} has no object key", row.digest)))
+}
+
+/// Notes when a blob was checked, and its checksums if it had none.
+pub(super) async fn note(
     registry: &Registry,
     row: &BlobRow,
-    bytes_per_second: u64,
-    report: &mut ScrubReport,
+    at: Timestamp,
+    frames: &[u32],
 ) -> Result<(), Error> {
     let store = registry.store();
-    let key = BlobKey::parse(&row.object_key)
-        .map_err(|_| Error::Internal(format!("blob {} has no object key", row.digest)))?;
-    match read(registry, key, row, bytes_per_second).await? {
-        Some(sums) => {
-            report.sound += 1;
-            report.read_bytes += row.size_bytes;
-            let mut tx = store.begin().await?;
-            blob::set_checked(&mut tx, row, store.now());
-            if row.size_bytes > 0 && store.frame_sums(&row.object_key, 0).await?.is_none() {
-                blob::insert_frames(&mut tx, &row.object_key, &sums);
-            }
-            tx.relaxed();
-            match store.commit(tx).await {
-                Err(error) if error.is_conflict() => {}
-                other => other?,
-            }
-        }
-        None => {
-            report.damaged += 1;
-            registry.quarantine(CorruptObject { key, frame: 0 }).await?;
-        }
+    let mut tx = store.begin().await?;
+    blob::set_checked(&mut tx, row, at);
+    if !frames.is_empty() && store.frame_sums(&row.object_key, 0).await?.is_none() {
+        blob::insert_frames(&mut tx, &row.object_key, frames);
     }
-    Ok(())
+    tx.relaxed();
+    match store.commit(tx).await {
+        Err(error) if error.is_conflict() => Ok(()),
+        other => Ok(other?),
+    }
 }
 
-/// The frame checksums of an object whose bytes have the row's digest; none when they have not.
-async fn read(
-    registry: &Registry,
-    key: BlobKey,
-    row: &BlobRow,
-    bytes_per_second: u64,
-) -> Result<Option<Vec<u32>>, Error> {
-    let unavailable = |error: blobs::BlobError| {
-        tracing::warn!(%error, blob.object = row.object_key, "an object could not be read");
-        Error::Unavailable
-    };
-    let Some(object) = registry.blobs().open(key).await.map_err(unavailable)? else { return Ok(None) };
-    if object.stat().size != row.size_bytes {
-        return Ok(None);
+/// Looks at one object after the other. One that cannot be read does not stop it; a store that is away does.
+pub(super) struct Reader<'a> {
+    registry: &'a Registry,
+    pace: Pace,
+    away: u32,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(registry: &'a Registry, bytes_per_second: u64) -> Self {
+        Self { registry, pace: Pace::new(bytes_per_second), away: 0 }
     }
-    let mut hasher = Hasher::new(row.digest.algorithm());
-    let mut sums = FrameSums::new();
-    let mut stream = object.stream(0..row.size_bytes);
-    let mut allowance = Allowance::new(bytes_per_second);
-    while let Some(piece) = stream.next().await {
-        match piece {
-            Ok(bytes) => {
-                hasher.update(&bytes);
-                sums.update(&bytes);
-                allowance.spend(bytes.len() as u64).await;
+
+    /// Reads a blob's object from the medium and compares it.
+    pub(super) async fn read(&mut self, row: &BlobRow) -> Result<Result<Scrubbed, BlobError>, Error> {
+        let expected = Expected { digest: &row.digest, size: row.size_bytes, frames: None };
+        let blobs = &**self.registry.blobs();
+        let read = blobs::scrub::scrub(blobs, key_of(row)?, expected, &self.pace).await;
+        self.noted(row, read)
+    }
+
+    /// The size of a blob's object; none if it is not there.
+    pub(super) async fn size(&mut self, row: &BlobRow) -> Result<Result<Option<u64>, BlobError>, Error> {
+        let stat = self.registry.blobs().stat(key_of(row)?).await;
+        self.noted(row, stat.map(|stat| stat.map(|stat| stat.size)))
+    }
+
+    fn noted<T>(
+        &mut self,
+        row: &BlobRow,
+        outcome: Result<T, BlobError>,
+    ) -> Result<Result<T, BlobError>, Error> {
+        match &outcome {
+            Err(error) => {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(%error, cause, blob.digest = %row.digest, blob.object = row.object_key, "an object could not be read");
+                self.away += u32::from(matches!(error, BlobError::Unavailable { .. }));
+                if self.away >= AWAY { Err(Error::Unavailable) } else { Ok(outcome) }
             }
-            Err(error) if error.is_corruption() => return Ok(None),
-            Err(error) => return Err(unavailable(error)),
-        }
-    }
-    Ok((hasher.finish() == row.digest).then(|| sums.finish()))
-}
-
-/// Keeps reading below a rate.
-struct Allowance {
-    bytes_per_second: u64,
-    spent: u64,
-}
-
-impl Allowance {
-    fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, spent: 0 }
-    }
-
-    async fn spend(&mut self, bytes: u64) {
-        if self.bytes_per_second == 0 {
-            return tokio::task::yield_now().await;
-        }
-        self.spent += bytes;
-        // A pause per tenth of a second's worth keeps the rate without waking up for every frame.
-        let slice = (self.bytes_per_second / 10).max(1);
-        if self.spent >= slice {
-            let micros = self.spent.saturating_mul(1_000_000) / self.bytes_per_second;
-            self.spent = 0;
-            tokio::time::sleep(Duration::from_micros(micros)).await;
+            Ok(_) => {
+                self.away = 0;
+                Ok(outcome)
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ metadata::statements! {
     GAPS = Scan "SELECT details FROM audit WHERE action = 'audit.gap'";
     OF = Scan "SELECT principal, outcome, target FROM audit WHERE action = $1 ORDER BY id";
     DETAILS = Scan "SELECT target, details FROM audit WHERE action = $1 ORDER BY target";
+    FORGE = Write "INSERT INTO audit (id, at, principal, action, target, outcome, position, chain) VALUES ($1, 0, 'somebody', 'manifest.put', 'x', 'done', $2, $3)";
     LIVED = Write "INSERT INTO audit_writer (id, seen_at) VALUES ('gone', $1)";
 }
 
@@ -73,6 +74,38 @@ async fn a_changed_removed_reordered_or_unsigned_record_is_found() {
     assert!(found.iter().any(|fault| fault.contains("missing at the end")), "{found:?}");
     let found = tampered(&UNSIGN, &params![last]).await;
     assert!(found.iter().any(|fault| fault.contains("signature")), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_forged_record_is_found_wherever_it_is_put() {
+    let world = World::new(Settings::default()).await;
+    let (store, notes) = (world.registry.store(), world.registry.notes());
+    for at in 0..2100 {
+        let target = format!("library/app:t{at}");
+        let note = Note { action: "manifest.get", project: None, target: &target, outcome: "done" };
+        notes.note(&world.caller(), note).await.unwrap();
+    }
+    notes.flush().await.unwrap();
+    let held = held(&world).await;
+    SealDuty(world.registry.clone()).round(store, &held).await.unwrap();
+    let verdict = world.registry.verify_audit().await.unwrap();
+    assert!(verdict.faults == 0 && verdict.records > 2100, "{verdict:?}");
+    let mut faults = 0;
+    let positions = [999, 1000, 1001, 2000, verdict.position, 0, -1, i64::MIN];
+    for (n, position) in positions.into_iter().enumerate() {
+        // Behind and before the record whose position it takes.
+        let id = if n % 2 == 0 {
+            i64::MAX - 9 + i64::try_from(n).unwrap()
+        } else {
+            i64::MIN + i64::try_from(n).unwrap()
+        };
+        let mut tx = store.begin().await.unwrap();
+        tx.step(&FORGE, params![id, position, vec![0_u8; 32]], Expect::Rows(1));
+        store.commit(tx).await.unwrap();
+        let found = world.registry.verify_audit().await.unwrap();
+        assert!(found.faults > faults, "a record with position {position} and id {id} is not seen");
+        faults = found.faults;
+    }
 }
 
 #[tokio::test]

@@ -5,5 +5,7 @@
 mod audit;
 mod checkpoint;
 mod collect;
+mod fsck;
+mod storage;
 mod support;
 mod uploads;

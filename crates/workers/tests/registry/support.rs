@@ -140,7 +140,8 @@ impl World {
     }
 
     pub(crate) async fn objects(&self) -> usize {
-        self.blobs.list(None, 1000).await.unwrap().len()
+        let listed = self.blobs.list(None, 1000).await.unwrap();
+        listed.iter().filter(|listed| !listed.key.is_of_series()).count()
     }
 
     pub(crate) async fn run<J: Job>(&self, payload: &J::Payload) -> String {

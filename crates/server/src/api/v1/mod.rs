@@ -7,6 +7,7 @@ mod projects;
 mod repositories;
 mod role;
 mod roles;
+mod system;
 mod users;
 
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
     let images = Routes::new().merge(projects()).merge(repositories());
-    images.merge(members()).merge(users()).merge(roles()).merge(audit())
+    images.merge(members()).merge(users()).merge(roles()).merge(audit()).merge(system())
 }
 
 fn repositories() -> Routes {
@@ -171,6 +172,42 @@ fn audit() -> Routes {
             .query::<Page>()
             .answers::<Vec<Record>>(),
     )
+}
+
+fn system() -> Routes {
+    use system::{Check, Collection, NewCheck, NewCollection, check, checks, collect, collections};
+    let (all_collections, all_checks) = ("/system/collections", "/system/checks");
+    Routes::new()
+        .add(
+            Method::GET,
+            all_collections,
+            collections,
+            about("list_collections", "Lists the last collections of what nothing needs any more.")
+                .answers::<Vec<Collection>>(),
+        )
+        .add(
+            Method::POST,
+            all_collections,
+            collect,
+            about("start_collection", "Collects what nothing needs any more, or counts it.")
+                .body::<NewCollection>()
+                .accepts::<Collection>(),
+        )
+        .add(
+            Method::GET,
+            all_checks,
+            checks,
+            about("list_checks", "Lists the last checks of the database against the stored blobs.")
+                .answers::<Vec<Check>>(),
+        )
+        .add(
+            Method::POST,
+            all_checks,
+            check,
+            about("start_check", "Compares the database with the stored blobs.")
+                .body::<NewCheck>()
+                .accepts::<Check>(),
+        )
 }
 
 /// A page of a list by key.
