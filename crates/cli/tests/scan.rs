@@ -119,3 +119,38 @@ fn old_feeds_are_warned_of_and_make_a_scan_incomplete_where_a_bound_is_set() {
     assert_eq!(bonded(&["advisories", "status", "--db", &db, "--max-age", "none"]), code(0));
     assert_eq!(bonded(&["advisories", "info", "--db", &db, "--json"]), code(1));
 }
+
+#[test]
+fn a_chart_is_judged_by_what_it_deploys() {
+    let dir = tempfile::tempdir().expect("directory");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join("app").join(path);
+        std::fs::create_dir_all(path.parent().expect("parent")).expect("directory");
+        std::fs::write(path, text).expect("file");
+    };
+    write("Chart.yaml", "name: demo\nversion: 1.0.0\n");
+    write("values.yaml", "privileged: true\nhostNetwork: false\n");
+    write(
+        "templates/_helpers.tpl",
+        "{{ define \"demo.security\" }}privileged: {{ .Values.privileged }}{{ end }}",
+    );
+    write(
+        "templates/pod.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: {{ .Chart.Name }}}\nspec:\n  {{- if .Values.hostNetwork }}\n  hostNetwork: true\n  \
+         {{- end }}\n  containers:\n    - name: c\n      image: nginx:1\n      securityContext: {{- include \"demo.security\" . | nindent 8 }}\n",
+    );
+    let (app, out) = (text(&dir.path().join("app")), dir.path().join("out"));
+    let target = text(&out);
+    let scan = || bonded(&["scan", &app, "--scanners", "misconfig", "-f", "json", "-o", &target]);
+    assert_eq!(scan(), code(0));
+    let report = std::fs::read_to_string(&out).expect("report");
+    assert!(
+        report.contains("BD-K8S-001") && report.contains("templates/pod.yaml"),
+        "privileged by a value: {report}"
+    );
+    assert!(!report.contains("BD-K8S-003"), "what a condition leaves out is not there: {report}");
+
+    write("templates/host.yaml", "host: {{ required \"a host is needed\" .Values.host }}\n");
+    assert_eq!(scan(), code(3), "not judged is not clean");
+    assert!(std::fs::read_to_string(&out).expect("report").contains("a host is needed"));
+}

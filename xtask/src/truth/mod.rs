@@ -10,6 +10,7 @@ mod imageconfig;
 mod inventory;
 mod osrelease;
 mod packages;
+mod parity;
 mod purls;
 mod report;
 mod sboms;
@@ -37,6 +38,8 @@ pub(crate) enum Truth {
         #[arg(long)]
         only: Option<String>,
     },
+    /// The same images through Syft and through Bonded, package by package.
+    Parity(parity::Args),
 }
 
 /// A set: its folder and what runs it.
@@ -70,7 +73,10 @@ const SETS: &[Set] = &[
 const NO_SETS: &[&str] = &["LICENSES"];
 
 pub(crate) fn run(truth: Truth) -> anyhow::Result<()> {
-    let Truth::Scan { dir, all, only } = truth;
+    let (dir, all, only) = match truth {
+        Truth::Scan { dir, all, only } => (dir, all, only),
+        Truth::Parity(args) => return parity::run(&args),
+    };
     let mut report = Report::new(all);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use oci::{Algorithm, Digest, Hasher};
+use vuln::helm::{self, Charts};
 use vuln::misconfig::{self, files};
 use vuln::report::MalwareFinding;
 use vuln::secrets::{MAX_BYTES, SecretFinding, SecretRules};
@@ -49,6 +50,7 @@ pub(super) struct Seen {
     pub secrets: Vec<SecretFinding>,
     pub misconfigurations: Vec<misconfig::Finding>,
     pub malware: Vec<MalwareFinding>,
+    charts: Charts,
     pub problems: Vec<Problem>,
 }
 
@@ -88,13 +90,29 @@ impl<'a> Looking<'a> {
             out.malware
                 .extend(part.malware.into_iter().map(|finding| MalwareFinding { layer: digest, ..finding }));
             out.problems.extend(part.problems);
+            let mut charts = part.charts;
+            charts.retain(|path| !hidden(path));
+            out.charts.append(charts);
         }
+        render(&mut out);
         out.secrets.sort();
         out.secrets.dedup();
         out.misconfigurations.sort();
         out.malware.sort();
         out
     }
+}
+
+/// Charts are judged by what they deploy instead of by how their templates are written.
+fn render(seen: &mut Seen) {
+    let rendered = std::mem::take(&mut seen.charts).render();
+    seen.misconfigurations.retain(|finding| !rendered.documents.contains_key(&finding.path));
+    seen.misconfigurations.extend(misconfig::charts::check(&rendered));
+    seen.problems.extend(rendered.failed.into_iter().map(|(path, why)| Problem {
+        source: "helm".to_owned(),
+        path,
+        message: format!("the template cannot be rendered with the chart's own values: {why}"),
+    }));
 }
 
 impl Visitors for Looking<'_> {
@@ -128,6 +146,10 @@ fn is_configuration(path: &str, size_bytes: u64) -> bool {
         && !path.starts_with("usr/")
 }
 
+fn is_chart(path: &str, size_bytes: u64) -> bool {
+    helm::wants(path, size_bytes) && !path.contains("node_modules/") && !path.starts_with("usr/")
+}
+
 impl FileVisitor for Layer<'_> {
     fn wants(&mut self, path: &str, size_bytes: u64, mode: u32) -> bool {
         if self.looking.misconfig {
@@ -136,7 +158,7 @@ impl FileVisitor for Layer<'_> {
         }
         self.looking.malware.is_some()
             || self.looking.secrets.is_some_and(|rules| rules.wants(path, size_bytes))
-            || (self.looking.misconfig && is_configuration(path, size_bytes))
+            || (self.looking.misconfig && (is_configuration(path, size_bytes) || is_chart(path, size_bytes)))
     }
 
     fn visit(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
@@ -144,6 +166,9 @@ impl FileVisitor for Layer<'_> {
         content.take(MAX_BYTES as u64).read_to_end(&mut head)?;
         if let Some(rules) = self.looking.secrets.filter(|rules| rules.wants(path, head.len() as u64)) {
             self.seen.secrets.extend(rules.scan(path, &head));
+        }
+        if self.looking.misconfig && is_chart(path, head.len() as u64) {
+            self.seen.charts.take(path, &head);
         }
         if self.looking.misconfig && is_configuration(path, head.len() as u64) {
             self.seen.misconfigurations.extend(misconfig::check_file(path, &head).into_iter().flatten());

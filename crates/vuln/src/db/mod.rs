@@ -14,6 +14,7 @@
 //! for air-gapped sites: [`Db::verify`] proves that it arrived whole.
 
 mod age;
+mod blocks;
 mod bytes;
 mod delta;
 mod scores;

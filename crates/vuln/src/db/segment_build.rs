@@ -4,16 +4,12 @@
 //! Equal claims (the same range for a hundred binary packages) are stored once. An advisory stated twice counts once:
 //! fragments are joined, otherwise the later change wins.
 
+use super::blocks::Blocks;
 use super::bytes::{put_delta, put_u32, put_var};
 use super::segment::{self, Details, SECTIONS};
 use crate::advisory::{Advisory, Affected, Event, NameKind, Range, RangeKind, Rating, Status, scope};
 use crate::version::Scheme;
 use std::collections::{BTreeSet, HashMap};
-
-/// Details are compressed in blocks of about this size.
-const BLOCK_BYTES: usize = 192 << 10;
-/// zstd level for details: built once, read often.
-const LEVEL: i32 = 12;
 
 #[derive(Default)]
 struct Strings {
@@ -417,46 +413,4 @@ fn tables(rows: &[(u32, u32, u32, u32)], sections: &mut [Vec<u8>; SECTIONS]) {
     }
     put_u32(&mut sections[segment::PACKAGES], 0);
     put_u32(&mut sections[segment::PACKAGES], u32::try_from(rows.len()).unwrap_or(u32::MAX));
-}
-
-#[derive(Default)]
-struct Blocks {
-    starts: Vec<u8>,
-    bytes: Vec<u8>,
-    open: Vec<u8>,
-    count: u32,
-}
-
-impl Blocks {
-    fn add(&mut self, details: &Details) -> (u32, u32, u32) {
-        let start = self.open.len();
-        // Writing to a Vec cannot fail, and Details has only string keys.
-        let _ = serde_json::to_writer(&mut self.open, details);
-        let place = (
-            self.count,
-            u32::try_from(start).unwrap_or(u32::MAX),
-            u32::try_from(self.open.len() - start).unwrap_or(0),
-        );
-        if self.open.len() >= BLOCK_BYTES {
-            self.close();
-        }
-        place
-    }
-
-    fn close(&mut self) {
-        put_u32(&mut self.starts, u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
-        if let Ok(block) = zstd::bulk::compress(&self.open, LEVEL) {
-            self.bytes.extend(block);
-        }
-        self.open.clear();
-        self.count += 1;
-    }
-
-    fn finish(mut self) -> (Vec<u8>, Vec<u8>) {
-        if !self.open.is_empty() {
-            self.close();
-        }
-        put_u32(&mut self.starts, u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
-        (self.starts, self.bytes)
-    }
 }

@@ -183,7 +183,11 @@ fn conclude(file: &str, inner: &str, contents: Contents, hash: &str, found: &mut
     };
     let group = get("Implementation-Vendor-Id")
         .or_else(|| get("Group-Id"))
-        .or_else(|| group_in(symbolic.as_deref()?, &name));
+        // `group#artifact;version`, as Gradle's builds have it.
+        .or_else(|| Some(get("Implementation-Title")?.split_once('#')?.0.to_owned()))
+        .or_else(|| known_group(&name).map(str::to_owned))
+        .or_else(|| group_in(symbolic.as_deref()?, &name))
+        .or_else(|| get("Extension-Name").filter(|group| group.contains('.')));
     let mut package = Package::new(PackageKind::Maven, name, version);
     package.namespace = group.filter(|group| !group.contains(char::is_whitespace));
     package.hashes.push(format!("sha1:{hash}"));
@@ -208,6 +212,18 @@ fn describe(package: &mut Package, manifest: &BTreeMap<String, String>) {
             .filter(|name| !name.is_empty())
             .collect();
     }
+}
+
+/// The group of an artifact whose builds are known to state none: without it no advisory speaks of it.
+fn known_group(artifact: &str) -> Option<&'static str> {
+    let lines = include_str!("../../data/maven/groups.tsv").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('\t')).find_map(|(pattern, group)| {
+        let fits = match pattern.strip_suffix('*') {
+            Some(start) => artifact.starts_with(start),
+            None => artifact == pattern,
+        };
+        fits.then_some(group)
+    })
 }
 
 /// `org.apache.commons.commons-io` of `commons-io` → `org.apache.commons`.
@@ -259,6 +275,14 @@ fn manifest(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_that_archives_do_not_state_are_known() {
+        assert_eq!(known_group("spring-beans"), Some("org.springframework"));
+        assert_eq!(known_group("spring-security-core"), Some("org.springframework.security"));
+        assert_eq!(known_group("ant"), Some("org.apache.ant"));
+        assert_eq!(known_group("antenna"), None);
+    }
 
     #[test]
     fn file_names_split_at_the_version() {

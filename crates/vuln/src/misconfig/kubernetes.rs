@@ -1,6 +1,6 @@
 //! Kubernetes manifests and rendered Helm charts, by the rules of `data/misconfig/kubernetes.toml`.
 //!
-//! Templates of charts are not rendered: a document with template actions is checked only if it is YAML nevertheless.
+//! A template of a chart is checked by what it renders to ([`super::charts`]), and here only if it is YAML as it stands.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -5,6 +5,7 @@
 //! families the conditions themselves. A rule is a statement about one document; nothing is fetched or executed, so a
 //! value that only a later stage knows is never called wrong.
 
+pub mod charts;
 pub mod dockerfile;
 pub mod files;
 pub mod image;

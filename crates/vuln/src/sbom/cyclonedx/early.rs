@@ -2,7 +2,7 @@
 //!
 //! The two have only an XML form; converted, they are checked by 1.2's schema, of which they are a part, and by this.
 
-use super::xml_read::Node;
+use super::xml_tree::Node;
 use crate::sbom::CycloneDxVersion;
 
 const TYPES: [&str; 6] = ["application", "framework", "library", "operating-system", "device", "file"];

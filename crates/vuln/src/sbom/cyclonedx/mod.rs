@@ -9,6 +9,7 @@ mod read;
 mod schema;
 mod write;
 mod xml_read;
+mod xml_tree;
 mod xml_write;
 
 pub(crate) use model::{Bom, hash_name};
