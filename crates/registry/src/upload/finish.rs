@@ -33,7 +33,7 @@ impl Registry {
     ) -> Result<StoredBlob, Error> {
         headers.check(0, self.settings.max_blob_bytes)?;
         let row = self.new_session(grant, digest.algorithm()).await?;
-        let done = match self.begin_ingest(&row, digest.algorithm()) {
+        let done = match self.own_ingest(&row, digest.algorithm()).await {
             Ok(ingest) => self.complete(&row, ingest, digest, headers, body).await,
             Err(error) => Err(error),
         };

@@ -123,21 +123,24 @@ impl Registry {
             if former || self.blobs.local().is_none() {
                 self.take_over(row).await?;
             }
-            return self.begin_ingest(row, algorithm);
         }
-        let key = object_key(row)?;
+        self.own_ingest(row, algorithm).await
+    }
+
+    /// Opens the object of a session that no other process writes to.
+    async fn own_ingest(&self, row: &UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
+        let key = BlobKey::parse(&row.object_key)
+            .map_err(|_| Error::Internal(format!("session {} has no object key", row.id)))?;
+        if row.state.is_empty() {
+            return Ok(Ingest::begin(self.blobs.clone(), key, algorithm, self.budget.clone()));
+        }
         let state = IngestState::from_bytes(&row.state).map_err(blob_error)?;
         Ingest::resume(self.blobs.clone(), key, &state, self.budget.clone()).await.map_err(blob_error)
     }
 
-    /// Opens the object of a session that nobody else knows of.
-    fn begin_ingest(&self, row: &UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
-        Ok(Ingest::begin(self.blobs.clone(), object_key(row)?, algorithm, self.budget.clone()))
-    }
-
     async fn take_over(&self, row: &mut UploadRow) -> Result<(), Error> {
         let now = self.store.now();
-        let key = BlobKey::from_id(self.store.random().id128()).to_string();
+        let key = self.new_object_key().to_string();
         let mut tx = self.store.begin().await?;
         metadata::model::upload::move_to(&mut tx, row, &key);
         metadata::model::collect::trash(&mut tx, &unfinished(row), now, now);
@@ -213,11 +216,6 @@ pub(crate) fn ingest_error(error: IngestError, expected: &Digest) -> Error {
         IngestError::Blob(error) => blob_error(error),
         other => Error::Internal(other.to_string()),
     }
-}
-
-fn object_key(row: &UploadRow) -> Result<BlobKey, Error> {
-    BlobKey::parse(&row.object_key)
-        .map_err(|_| Error::Internal(format!("session {} has no object key", row.id)))
 }
 
 /// A session's object, for the sweeper.

@@ -55,7 +55,7 @@ impl Registry {
 
     /// A session for another algorithm than the default keeps it in its saved state from the beginning.
     async fn with_algorithm(&self, row: UploadRow, algorithm: Algorithm) -> Result<UploadRow, Error> {
-        let ingest = self.begin_ingest(&row, algorithm)?;
+        let ingest = self.own_ingest(&row, algorithm).await?;
         let state = ingest.pause().await.map_err(super::blob_error)?;
         Ok(UploadRow { state: state.to_bytes().into(), ..row })
     }
