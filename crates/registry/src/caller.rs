@@ -9,6 +9,9 @@ use oci::RepoName;
 /// The id under which anonymous callers own rows.
 pub const ANONYMOUS: i64 = 0;
 
+/// The name under which the system itself acts.
+pub const SYSTEM: &str = "system";
+
 /// One entry of a token's scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeEntry {
@@ -75,7 +78,12 @@ pub struct Caller {
 impl Caller {
     /// The system itself: maintenance and first start.
     pub fn system() -> Self {
-        let principal = Principal { id: None, name: "system".into(), scope: None, address: None };
+        let principal = Principal { id: None, name: SYSTEM.into(), scope: None, address: None };
         Self { principal, address: None, request_id: None }
+    }
+
+    /// Whether it is the system itself: who has no account is else anonymous.
+    pub fn is_system(&self) -> bool {
+        self.principal.id.is_none() && &*self.principal.name == SYSTEM
     }
 }

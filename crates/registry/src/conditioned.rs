@@ -91,6 +91,9 @@ impl Registry {
 
     /// How much of the repository a pusher may refer to.
     pub(crate) async fn reach(&self, caller: &Caller, grant: &Grant<Push>) -> Result<Reach, Error> {
+        if caller.is_system() {
+            return Ok(Reach::Whole);
+        }
         match self.access.grant::<Pull>(&caller.principal, &grant.repo).await {
             Ok(reader) => Ok(reader.tags().map_or(Reach::Whole, |rule| Reach::Part(Some(rule.clone())))),
             Err(Error::Refused(_)) => Ok(Reach::Part(None)),

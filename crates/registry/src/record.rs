@@ -68,6 +68,7 @@ impl Registry {
             "digest": digest,
             "tags": tags,
             "principal": &*grant.principal_name,
+            "by_system": caller.is_system(),
         });
         let id = self.store.next_id().await?;
         let project = Some(grant.project.get());

@@ -16,7 +16,7 @@ use oci::{Digest, MediaType, Reference, RepoName};
 
 use crate::Registry;
 use crate::access::{Grant, Push};
-use crate::caller::{ANONYMOUS, Caller};
+use crate::caller::{ANONYMOUS, Caller, SYSTEM};
 use crate::error::Error;
 use crate::manifest::PulledManifest;
 use crate::upload::{ChunkHeaders, blob_error};
@@ -190,7 +190,7 @@ fn own_grant<R>(place: &Place) -> Result<Grant<R>, Error> {
         project: place.project,
         repo,
         principal: PrincipalId::from(ANONYMOUS),
-        principal_name: "system".into(),
+        principal_name: SYSTEM.into(),
         tags: None,
         right: std::marker::PhantomData,
     })

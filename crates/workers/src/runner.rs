@@ -65,6 +65,8 @@ pub enum NotIdle {
 
 /// Rounds of running to idle before it is taken for endless.
 const ROUNDS: usize = 10_000;
+/// How often running to idle looks for new work while jobs run.
+const IDLE_LOOK: Duration = Duration::from_millis(50);
 /// The pause after the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -209,7 +211,10 @@ impl Runner {
             let (progress, (events, fired)) = self.round(&mut attempts, &mut running, &shutdown).await?;
             done.events += events;
             done.fired += fired;
-            match attempts.join_next().await.and_then(|ended| note(&mut running, ended)) {
+            // A job may wait for others that it has enqueued.
+            let ended = tokio::time::timeout(IDLE_LOOK, attempts.join_next()).await;
+            let Ok(ended) = ended else { continue };
+            match ended.and_then(|ended| note(&mut running, ended)) {
                 Some(End::Succeeded) => done.succeeded += 1,
                 Some(End::Retried) => done.retried += 1,
                 Some(End::Failed) => done.failed += 1,

@@ -8,7 +8,7 @@ use registry::Registry;
 use upstream::feeds::{self, Feed, Fetcher};
 use upstream::{Client, Guard, Keychain, Options};
 use vuln::sbom::Format;
-use workers::scan::{Scanner, Settings};
+use workers::scan::{Scanner, Settings, Signer};
 
 use crate::config::Config;
 
@@ -23,9 +23,12 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
         Some(path) => Keychain::parse(&read(path)?).context("scan.auth_file")?,
         None => Keychain::default(),
     };
+    let key = scan.attest_key_file.as_deref().map(read).transpose().context("scan.attest_key_file")?;
+    let key = key.map(|pem| Signer::from_pem(&String::from_utf8_lossy(&pem))).transpose();
     let settings = Settings {
         on_push: scan.on_push,
         sbom: forms(config)?,
+        signer: key.context("scan.attest_key_file")?,
         parallel: usize::from(scan.parallel),
         layer_timeout: scan.layer_timeout.std(),
         max_feed_age: scan.max_feed_age.std(),

@@ -27,6 +27,8 @@ pub struct Scan {
     /// Forms of bills of materials that are attached to images, where the project does not decide otherwise: `spdx-json`,
     /// `spdx3-json`, `cyclonedx-json`, each with a version (`cyclonedx-json@1.6`) where it has several. Empty: none.
     pub sbom: Vec<String>,
+    /// Key that signs them as attestations, beside the documents themselves: ECDSA on P-256 as PKCS#8 in a PEM file.
+    pub attest_key_file: Option<PathBuf>,
     /// Images whose layers one process reads at the same time.
     pub parallel: u16,
     /// Longest time for one layer.
@@ -43,6 +45,7 @@ impl Default for Scan {
             ca_file: None,
             auth_file: None,
             sbom: vec!["spdx-json".to_owned()],
+            attest_key_file: None,
             parallel: 1,
             layer_timeout: Duration::from_secs(600),
         }

@@ -12,6 +12,7 @@ mod images;
 mod matrix;
 mod openapi;
 mod requests;
+mod scan;
 mod system;
 mod test_app;
 mod tokens;

@@ -121,7 +121,8 @@ impl TestApp {
     /// Runs events and jobs until nothing is due; none may fail.
     pub(crate) async fn idle(&self) {
         let done = self.runner.run_to_idle().await.expect("the jobs run to idle");
-        assert_eq!((done.failed, done.retried), (0, 0), "jobs failed");
+        let left = self.runner.left_over().await.expect("what is left");
+        assert_eq!((done.failed, done.retried), (0, 0), "jobs failed; left over: {left:?}");
     }
 
     /// The administrator, calling use cases directly.

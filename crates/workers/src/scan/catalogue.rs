@@ -83,16 +83,24 @@ async fn is_wanted(scanner: &Scanner, image: &Image, context: &JobContext) -> Re
     Ok(decided.on_push.unwrap_or(scanner.settings.on_push))
 }
 
-/// An index is what its images are, and what is about another artifact is evidence; of all else it is said that it cannot
-/// be scanned.
+/// An index is what its images are, and what is about another artifact is evidence, by which that one is judged again; of
+/// all else it is said that it cannot be scanned.
 async fn unsupported(
     scanner: &Scanner,
     target: &Target,
     image: &Image,
     context: &JobContext,
 ) -> Result<(), JobError> {
+    let judge_again = image.stated_about();
     if !image.manifest.children.is_empty() || image.is_about_another() {
-        return Ok(());
+        let now = scanner.store().now();
+        let mut tx = scanner.store().begin().await?;
+        for digest in judge_again {
+            let mut job = Target { digest, ..target.clone() }.job(now);
+            job.project = context.project();
+            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
+        }
+        return context.complete(tx).await;
     }
     let reason = "none of its layers is an archive of files";
     let mut tx = scanner.store().begin().await?;

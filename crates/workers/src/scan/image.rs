@@ -62,6 +62,18 @@ impl Image {
         self.manifest.subject.is_some()
     }
 
+    /// The artifacts that it says something about: its subject; for an index those that BuildKit's attestations are about.
+    pub(super) fn stated_about(&self) -> Vec<Digest> {
+        let subject = self.manifest.subject.iter().map(|subject| subject.digest);
+        let attested = self.manifest.children.iter().filter_map(|child| {
+            let about = child.annotations.get("vnd.docker.reference.digest")?;
+            about.parse().ok()
+        });
+        let mut found: Vec<Digest> = subject.chain(attested).collect();
+        found.dedup();
+        found
+    }
+
     /// The configuration, if it is one of an image.
     pub(super) async fn config(&self, registry: &Registry) -> Result<Option<Value>, JobError> {
         let Some(config) = &self.manifest.config else { return Ok(None) };

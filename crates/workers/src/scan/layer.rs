@@ -66,6 +66,8 @@ struct StoredLayer {
     registry: Arc<Registry>,
     open: OpenBlob,
     runtime: Handle,
+    /// Whether storage failed: what the reader then makes of it says nothing of the layer.
+    failed: AtomicBool,
 }
 
 impl LayerSource for StoredLayer {
@@ -82,7 +84,7 @@ struct Reading<'a> {
 
 impl Read for Reading<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let StoredLayer { registry, open, runtime } = self.layer;
+        let StoredLayer { registry, open, runtime, failed } = self.layer;
         let size = open.stat().size;
         if self.window.is_empty() && self.at < size {
             let end = size.min(self.at + WINDOW);
@@ -90,7 +92,7 @@ impl Read for Reading<'_> {
                 let body = registry.read_stored(open, self.at..end).await.map_err(io::Error::other)?;
                 body.collect().await.map_err(io::Error::other)
             };
-            self.window = runtime.block_on(read)?;
+            self.window = runtime.block_on(read).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             self.at = end;
         }
         let count = into.len().min(self.window.len());
@@ -118,17 +120,25 @@ pub(super) async fn read(
     let Some(open) = open else {
         return Ok(Err(ScanError::Missing(format!("layer {digest}"))));
     };
-    let layer = StoredLayer { registry: Arc::clone(&scanner.registry), open, runtime: Handle::current() };
+    let layer = StoredLayer {
+        registry: Arc::clone(&scanner.registry),
+        open,
+        runtime: Handle::current(),
+        failed: AtomicBool::default(),
+    };
     let (rules, allowed) = (Arc::clone(&scanner.rules), scanner.settings.layer_timeout);
     let stop = StopOnDrop(Arc::default());
     let stopped = Arc::clone(&stop.0);
-    let work = quietly("scan-layer", move || catalogue(&layer, &rules, allowed, &stopped));
+    let work = quietly("scan-layer", move || {
+        let read = catalogue(&layer, &rules, allowed, &stopped);
+        (read, layer.failed.into_inner())
+    });
     tokio::select! {
         () = context.stopped() => Err(JobError::Stopped),
         read = work => match read? {
             // Storage that fails now may answer later.
-            Err(ScanError::Read(error)) => Err(JobError::retry(format!("layer {digest}: {error}"))),
-            other => Ok(other),
+            (Err(error), true) => Err(JobError::retry(format!("layer {digest}: {error}"))),
+            (read, _) => Ok(read),
         },
     }
 }

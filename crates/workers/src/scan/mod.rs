@@ -9,6 +9,7 @@
 //! leaves the last verdict; layers are read on threads of the lowest priority.
 
 mod advisories;
+mod attest;
 mod catalogue;
 mod feeds;
 mod foreign;
@@ -22,6 +23,7 @@ mod sbom;
 mod sweep;
 
 pub use advisories::{Advisories, Current, Pointer};
+pub use attest::{KeyError, Signer};
 pub use catalogue::CatalogueJob;
 pub use feeds::{FeedsJob, RefreshFeeds};
 pub use forget::{Forget, ForgetScansJob};
@@ -36,7 +38,7 @@ use std::time::Duration;
 use metadata::jobs::NewJob;
 use metadata::outbox::Event;
 use metadata::{Store, Timestamp};
-use oci::Digest;
+use oci::{Digest, Tag};
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub on_push: bool,
     /// Forms of bills of materials that are attached to images, where the project does not decide otherwise.
     pub sbom: Vec<Format>,
+    /// Signs what is attached, where the operator gave a key.
+    pub signer: Option<Signer>,
     /// Images whose layers are read at the same time by one process.
     pub parallel: usize,
     /// Longest time for one layer.
@@ -182,15 +186,24 @@ pub fn on_push(event: &Event) -> Result<Vec<NewJob>, JobError> {
     #[derive(Deserialize)]
     struct Pushed {
         digest: Digest,
-        principal: String,
+        #[serde(default)]
+        by_system: bool,
+        #[serde(default)]
+        tags: Vec<String>,
     }
     let pushed: Pushed = serde_json::from_str(&event.payload).map_err(JobError::failed)?;
     // What scanning attaches is not scanned.
-    if pushed.principal == "system" {
+    if pushed.by_system {
         return Ok(Vec::new());
     }
-    let target = Target { pushed: true, ..Target::new(pushed.digest, priority::PUSHED) };
-    let mut job = target.job(event.created_at);
-    job.project = event.project;
-    Ok(vec![job])
+    // What was said of an image changes what is known of it.
+    let tags = pushed.tags.iter().filter_map(|tag| tag.parse::<Tag>().ok());
+    let about = tags.filter_map(|tag| tag.evidence_subject().map(|(subject, _)| subject));
+    let targets = about.chain([pushed.digest]);
+    let job = |digest| {
+        let mut job = Target { pushed: true, ..Target::new(digest, priority::PUSHED) }.job(event.created_at);
+        job.project = event.project;
+        job
+    };
+    Ok(targets.map(job).collect())
 }

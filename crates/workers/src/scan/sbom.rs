@@ -1,23 +1,27 @@
-//! Our own bills of materials, attached to images as referrers.
+//! Our own bills of materials, attached to images as referrers, and as signed attestations where there is a key.
 //!
 //! A document depends on the image and the extractors only, so that scanning again attaches nothing new. One that former
-//! extractors made is replaced.
+//! extractors made is replaced. What is attached names the document it was made of, because a signature is another one
+//! each time.
+
+use std::collections::BTreeMap;
 
 use metadata::model::RepositoryId;
 use metadata::model::scan::Place;
-use oci::{Descriptor, Manifest, MediaType};
+use oci::{Descriptor, Digest, Manifest, MediaType};
 use registry::scan::Attachment;
-use vuln::sbom::{self, Document};
+use vuln::sbom::{self, Document, Format};
 
 use super::Scanner;
+use super::attest::{self, BUNDLE};
 use super::image::Image;
 use crate::context::JobContext;
 use crate::job::JobError;
 
-/// The annotation by which our own documents are known.
-pub(super) const PRODUCER: &str = "dev.bonded.sbom.producer";
-/// Its value: the tool, without its version, which would make every release attach documents again.
-const BONDED: &str = "bonded";
+/// The annotation by which what we attached is known; its value is the form.
+pub(super) const PRODUCER: &str = "dev.bonded.sbom.form";
+/// The annotation that names the document.
+const DOCUMENT: &str = "dev.bonded.sbom.document";
 /// Repositories and referrers read at once.
 const PAGE: u32 = 100;
 
@@ -55,33 +59,85 @@ async fn in_place(
 ) -> Result<(), JobError> {
     let mut document = document.clone();
     document.subject.name.clone_from(&place.full_name);
+    let there = attached(scanner, image, place).await?;
     for form in &scanner.settings.sbom {
         let bytes = sbom::write(&document, *form).map_err(JobError::failed)?;
-        let kind = form.media_type();
-        let attachment = Attachment {
-            subject: subject(image)?,
-            artifact_type: kind,
-            media_type: kind,
-            annotations: vec![
-                (PRODUCER, BONDED.to_owned()),
-                ("org.opencontainers.image.title", format!("sbom.{form}")),
-            ],
-        };
-        let made =
-            scanner.registry.attach(place, &attachment, bytes.into()).await.map_err(JobError::retry)?;
-        for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, PAGE).await? {
-            let is_ours = old.artifact_type.as_deref() == Some(kind) && old.digest != made && {
-                let media_type: Option<MediaType> = old.media_type.parse().ok();
-                let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
-                manifest.is_some_and(|it| it.annotations.get(PRODUCER).is_some_and(|by| by == BONDED))
-            };
-            if is_ours {
-                scanner.registry.detach(place, &old.digest).await.map_err(JobError::retry)?;
-            }
+        let wanted = Digest::sha256(&bytes);
+        let plain =
+            Wanted { kind: form.media_type(), form: *form, document: wanted, annotations: Vec::new() };
+        plain.put(scanner, image, place, &there, || Some(bytes.clone())).await?;
+        if let Some(signer) = &scanner.settings.signer {
+            let annotations = vec![
+                ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
+                ("dev.sigstore.bundle.predicateType", attest::predicate_type(*form).to_owned()),
+            ];
+            let signed = Wanted { kind: BUNDLE, annotations, ..plain };
+            let make = || signer.bundle(&place.full_name, &image.digest, *form, &bytes);
+            signed.put(scanner, image, place, &there, make).await?;
         }
-        context.info(format!("{form} attached in {} as {made}", place.full_name));
+        context.info(format!("{form} is attached in {}", place.full_name));
     }
     Ok(())
+}
+
+/// What we attached already: type, form and document, by digest.
+async fn attached(
+    scanner: &Scanner,
+    image: &Image,
+    place: &Place,
+) -> Result<BTreeMap<Digest, (String, String, String)>, JobError> {
+    let mut found = BTreeMap::new();
+    for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, PAGE).await? {
+        let media_type: Option<MediaType> = old.media_type.parse().ok();
+        let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
+        let Some(Manifest { annotations, .. }) = manifest else { continue };
+        if let (Some(form), Some(document)) = (annotations.get(PRODUCER), annotations.get(DOCUMENT)) {
+            let kind = old.artifact_type.unwrap_or_default();
+            found.insert(old.digest, (kind, form.clone(), document.clone()));
+        }
+    }
+    Ok(found)
+}
+
+/// One thing to be attached.
+struct Wanted {
+    kind: &'static str,
+    form: Format,
+    document: Digest,
+    annotations: Vec<(&'static str, String)>,
+}
+
+impl Wanted {
+    /// Attaches it unless it is there, and takes away what former extractors made in its place.
+    async fn put(
+        &self,
+        scanner: &Scanner,
+        image: &Image,
+        place: &Place,
+        there: &BTreeMap<Digest, (String, String, String)>,
+        make: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Result<(), JobError> {
+        let (form, document) = (self.form.to_string(), self.document.to_string());
+        let same = |(kind, known, _): &&(String, String, String)| kind == self.kind && *known == form;
+        if !there.values().filter(same).any(|(_, _, known)| *known == document) {
+            let bytes = make().ok_or_else(|| JobError::retry("an attestation could not be signed"))?;
+            let mut annotations = vec![(PRODUCER, form.clone()), (DOCUMENT, document.clone())];
+            annotations.extend(self.annotations.iter().cloned());
+            let attachment = Attachment {
+                subject: subject(image)?,
+                artifact_type: self.kind,
+                media_type: self.kind,
+                annotations,
+            };
+            scanner.registry.attach(place, &attachment, bytes.into()).await.map_err(JobError::retry)?;
+        }
+        for (digest, old) in there {
+            if same(&old) && old.2 != document {
+                scanner.registry.detach(place, digest).await.map_err(JobError::retry)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn subject(image: &Image) -> Result<Descriptor, JobError> {
@@ -92,6 +148,6 @@ fn subject(image: &Image) -> Result<Descriptor, JobError> {
         size_bytes,
         artifact_type: None,
         platform: None,
-        annotations: std::collections::BTreeMap::new(),
+        annotations: BTreeMap::new(),
     })
 }

@@ -1,0 +1,282 @@
+//! Scanning in the registry: what is pushed is catalogued and judged, and judged again as advisories change.
+
+use std::path::Path;
+
+use http::StatusCode;
+use metadata::model::scan::{ScanRow, ScanStatus};
+use oci::Digest;
+use policy::Visibility;
+use registry::admin::ADMIN;
+use registry::scan::ArtifactScan;
+use serde_json::{Value, json};
+use workers::Job as _;
+use workers::scan::{FeedsJob, RefreshFeeds, ScanAll, ScanAllJob, Target, priority};
+
+use crate::test_app::{MANIFEST, TestApp};
+
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// A layer with these files.
+fn layer(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, path, content.as_bytes()).expect("a file in an archive");
+    }
+    archive.into_inner().expect("an archive")
+}
+
+fn left_pad(version: &str) -> Vec<u8> {
+    let package = json!({ "name": "left-pad", "version": version });
+    layer(&[("app/node_modules/left-pad/package.json", &package.to_string())])
+}
+
+/// Writes the one feed, with an advisory for left-pad below `fixed`, of this severity.
+fn feed(dir: &Path, fixed: &str, severity: &str) {
+    let advisory = json!({
+        "id": "GHSA-xxxx-yyyy-zzzz", "modified": format!("2024-01-01T00:00:{:02}Z", fixed.len()),
+        "aliases": ["CVE-2024-0001"], "summary": "left-pad pads right",
+        "database_specific": { "severity": severity },
+        "affected": [{ "package": { "ecosystem": "npm", "name": "left-pad" }, "ranges": [
+            { "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": fixed }] }] }],
+    });
+    std::fs::write(dir.join("npm.json"), advisory.to_string()).expect("a feed");
+}
+
+/// A registry with a feed, whose pushes are scanned.
+async fn scanning(dir: &Path) -> TestApp {
+    feed(dir, "1.3.0", "HIGH");
+    let app = TestApp::with(|config| {
+        config.scan.on_push = true;
+        config.scan.feeds = vec![format!("npm={}", dir.join("npm.json").display())];
+        config.server.data_dir = dir.join("data");
+    })
+    .await;
+    app.project("team", Visibility::Private).await;
+    refresh(&app).await;
+    app
+}
+
+async fn enqueue(app: &TestApp, job: metadata::jobs::NewJob) {
+    let store = app.registry.store();
+    let mut tx = store.begin().await.expect("a transaction");
+    metadata::jobs::enqueue(&mut tx, store.next_id().await.expect("an id"), store.now(), job);
+    store.commit(tx).await.expect("a job");
+}
+
+/// Asks the feeds for what is new, and does what follows.
+async fn refresh(app: &TestApp) {
+    let job = FeedsJob::request(&RefreshFeeds::default(), app.registry.store().now()).expect("a job");
+    enqueue(app, job).await;
+    app.idle().await;
+}
+
+/// Pushes an image with these layers.
+async fn push(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>]) -> Digest {
+    let ids: Vec<String> = layers.iter().map(|layer| Digest::sha256(layer).to_string()).collect();
+    let config = json!({ "architecture": "amd64", "os": "linux", "config": { "User": "app" },
+        "rootfs": { "type": "layers", "diff_ids": ids } });
+    let config = config.to_string().into_bytes();
+    push_with(app, repo, tag, layers, &config).await
+}
+
+async fn push_with(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>], config: &[u8]) -> Digest {
+    let config_digest = app.push_blob(ADMIN, repo, config).await;
+    let mut listed = Vec::new();
+    for layer in layers {
+        let digest = app.push_blob(ADMIN, repo, layer).await;
+        listed.push(json!({ "mediaType": TAR, "digest": digest, "size": layer.len() }));
+    }
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "layers": listed,
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": config.len() },
+    });
+    put(app, repo, tag, MANIFEST, &manifest).await
+}
+
+async fn put(app: &TestApp, repo: &str, reference: &str, kind: &str, manifest: &Value) -> Digest {
+    let path = format!("/v2/{repo}/manifests/{reference}");
+    let ask = app.ask("PUT", &path).by(ADMIN).bytes(kind, manifest.to_string().into_bytes());
+    let answer = ask.send().await.expect(StatusCode::CREATED);
+    answer.header("docker-content-digest").parse().expect("a digest")
+}
+
+async fn row(app: &TestApp, digest: &Digest) -> ScanRow {
+    app.registry.store().scan(digest).await.expect("an answer").expect("a scan")
+}
+
+async fn referrers(app: &TestApp, repo: &str, digest: &Digest) -> Vec<Value> {
+    let answer = app.get(&format!("/v2/{repo}/referrers/{digest}")).await.expect(StatusCode::OK);
+    answer.json()["manifests"].as_array().expect("a list").clone()
+}
+
+fn high(row: &ScanRow) -> (ScanStatus, u64, u64) {
+    let verdict = row.verdict.as_ref().expect("a verdict");
+    (row.status, verdict.counts.high, verdict.details.fixable.high)
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_judged_and_its_bill_of_materials_attached() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let digest = push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    app.idle().await;
+    assert_eq!(high(&row(&app, &digest).await), (ScanStatus::Succeeded, 1, 1));
+    let attached = referrers(&app, "team/app", &digest).await;
+    assert_eq!(attached.len(), 1, "{attached:?}");
+    assert_eq!(attached[0]["artifactType"], "application/spdx+json");
+    let path = format!("/v2/team/app/manifests/{}", attached[0]["digest"].as_str().expect("a digest"));
+    let manifest = app.get(&path).await.expect(StatusCode::OK).json();
+    let path = format!("/v2/team/app/blobs/{}", manifest["layers"][0]["digest"].as_str().expect("a digest"));
+    let bill = app.get(&path).await.expect(StatusCode::OK).json();
+    let names: Vec<_> = bill["packages"].as_array().expect("packages").iter().map(|it| &it["name"]).collect();
+    assert!(names.contains(&&json!("left-pad")), "{names:?}");
+
+    // Again: the same document, and the layer is known.
+    enqueue(&app, Target::new(digest, priority::ASKED).job(app.registry.store().now())).await;
+    app.idle().await;
+    assert_eq!(referrers(&app, "team/app", &digest).await, attached);
+}
+
+#[tokio::test]
+async fn a_layer_is_read_once_whatever_images_it_is_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let (base, extra) = (left_pad("1.2.0"), layer(&[("etc/motd", "hello")]));
+    push(&app, "team/app", "v1", &[base.clone()]).await;
+    app.idle().await;
+    // Were the base read again, its object would be missed.
+    app.lose(&base).await;
+    let second = push(&app, "team/app", "v2", &[base, extra]).await;
+    app.idle().await;
+    assert_eq!(high(&row(&app, &second).await), (ScanStatus::Succeeded, 1, 1));
+}
+
+#[tokio::test]
+async fn changed_and_withdrawn_advisories_change_the_verdicts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let digest = push(&app, "team/app", "v1", &[left_pad("1.3.0")]).await;
+    app.idle().await;
+    assert_eq!(high(&row(&app, &digest).await).1, 0);
+    feed(dir.path(), "1.3.10", "HIGH");
+    refresh(&app).await;
+    assert_eq!(high(&row(&app, &digest).await), (ScanStatus::Succeeded, 1, 1));
+    let before = row(&app, &digest).await;
+    // A feed that says the same again makes no work.
+    refresh(&app).await;
+    assert_eq!(row(&app, &digest).await, before);
+    feed(dir.path(), "1.2.0", "HIGH");
+    refresh(&app).await;
+    assert_eq!(high(&row(&app, &digest).await).1, 0);
+}
+
+#[tokio::test]
+async fn without_advisories_and_with_broken_layers_nothing_is_clean() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = TestApp::with(|config| {
+        config.scan.on_push = true;
+        config.server.data_dir = dir.path().join("data");
+    })
+    .await;
+    app.project("team", Visibility::Private).await;
+    let unjudged = push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    let broken = app.push_image(ADMIN, "team/app", "broken", b"no archive at all").await;
+    app.idle().await;
+    let found = row(&app, &unjudged).await;
+    assert_eq!(found.status, ScanStatus::Incomplete);
+    assert!(found.reason.expect("a reason").contains("scan.feeds"));
+    let found = row(&app, &broken.parse().expect("a digest")).await;
+    assert_eq!((found.status, found.verdict), (ScanStatus::Failed, None));
+    assert!(found.reason.expect("a reason").contains("malformed"));
+}
+
+#[tokio::test]
+async fn a_failed_scan_leaves_the_last_verdict_standing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let base = left_pad("1.2.0");
+    let digest = push(&app, "team/app", "v1", &[base.clone()]).await;
+    app.idle().await;
+    app.lose(&base).await;
+    let store = app.registry.store();
+    let mut tx = store.begin().await.expect("a transaction");
+    // As after an update of the extractors: what they read before does not count.
+    metadata::model::scan::put_layer(&mut tx, &Digest::sha256(&base), 0, vec![].into(), store.now());
+    store.commit(tx).await.expect("a commit");
+    enqueue(&app, Target::new(digest, priority::ASKED).job(store.now())).await;
+    app.idle().await;
+    let found = row(&app, &digest).await;
+    assert_eq!(found.status, ScanStatus::Failed);
+    assert_eq!(found.verdict.expect("the last verdict").counts.high, 1);
+}
+
+#[tokio::test]
+async fn a_configuration_of_other_layers_is_no_clean_image() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let other = json!({ "rootfs": { "type": "layers", "diff_ids": [Digest::sha256(b"other").to_string()] } });
+    let layers = [left_pad("1.2.0")];
+    let digest = push_with(&app, "team/app", "v1", &layers, other.to_string().as_bytes()).await;
+    app.idle().await;
+    let found = row(&app, &digest).await;
+    assert_eq!(found.status, ScanStatus::Failed);
+    assert!(found.reason.expect("a reason").contains("configuration states"));
+}
+
+#[tokio::test]
+async fn what_others_state_beside_an_image_is_judged_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let digest = push(&app, "team/app", "v1", &[layer(&[("etc/motd", "hello")])]).await;
+    app.idle().await;
+    assert_eq!(high(&row(&app, &digest).await).1, 0);
+    let bill = json!({ "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": [
+        { "type": "library", "name": "left-pad", "version": "1.2.0", "purl": "pkg:npm/left-pad@1.2.0" }] });
+    let bill = bill.to_string().into_bytes();
+    let (blob, empty) =
+        (app.push_blob(ADMIN, "team/app", &bill).await, app.push_blob(ADMIN, "team/app", b"{}").await);
+    let kind = "application/vnd.cyclonedx+json";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind,
+        "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2 },
+        "layers": [{ "mediaType": kind, "digest": blob, "size": bill.len() }],
+        "subject": { "mediaType": MANIFEST, "digest": digest.to_string(), "size": 1 },
+    });
+    put(&app, "team/app", "bill", MANIFEST, &manifest).await;
+    app.idle().await;
+    assert_eq!(high(&row(&app, &digest).await), (ScanStatus::Succeeded, 1, 1));
+}
+
+#[tokio::test]
+async fn everything_is_scanned_when_somebody_asks_and_an_index_is_its_images() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let project = registry::admin::ProjectRef::Name("team".to_owned());
+    let off = registry::admin::ProjectScanning { on_push: Some(false), ..Default::default() };
+    app.registry.set_project_scanning(&app.admin(), &project, &off).await.expect("a setting");
+    let images = [
+        push(&app, "team/app", "a", &[left_pad("1.2.0")]).await,
+        push(&app, "team/app", "b", &[left_pad("1.2.1")]).await,
+    ];
+    let listed: Vec<_> = images
+        .iter()
+        .map(|it| json!({ "mediaType": MANIFEST, "digest": it.to_string(), "size": 1 }))
+        .collect();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": listed });
+    let index = put(&app, "team/app", "all", kind, &index).await;
+    app.idle().await;
+    assert_eq!(app.registry.store().scan(&images[0]).await.expect("an answer"), None);
+    let job = ScanAllJob::request(&ScanAll::default(), app.registry.store().now()).expect("a job");
+    enqueue(&app, job).await;
+    app.idle().await;
+    let repository = app.registry.store().manifest_anywhere(&index).await.expect("an answer").expect("it");
+    let known = app.registry.scans_of(repository.place.repository, &[index]).await.expect("scans");
+    let ArtifactScan { row, children, active } = known[&index].clone();
+    assert_eq!((row, active, children.len()), (None, None, 2));
+    assert!(children.iter().all(|child| high(child) == (ScanStatus::Succeeded, 1, 1)));
+}
