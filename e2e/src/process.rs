@@ -1,6 +1,7 @@
 //! A child process that ends when its guard drops, and commands with a time limit.
 //!
-//! Output goes to a file, not a pipe: a server that logs much must never block on a reader that does not read.
+//! Output goes to a file, not a pipe: a server that logs much must never block on a reader that does not read. That of a
+//! command is a file in memory: on a full disk the very message that says so would be lost.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -105,8 +106,8 @@ pub struct Output {
 /// Runs `command` to its end, at most `limit`; over it the command is killed and an error told.
 pub fn run_within(command: &mut Command, limit: Duration) -> anyhow::Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut out = tempfile::tempfile()?;
-    let mut err = tempfile::tempfile()?;
+    let mut out = file_in_memory()?;
+    let mut err = file_in_memory()?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
@@ -130,6 +131,10 @@ pub fn succeed(command: &mut Command, limit: Duration) -> anyhow::Result<String>
         bail!("{line}: {}\n{}\n{}", output.status, output.stdout.trim(), output.stderr.trim());
     }
     Ok(output.stdout)
+}
+
+fn file_in_memory() -> anyhow::Result<File> {
+    Ok(rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)?.into())
 }
 
 fn text_of(file: &mut File) -> anyhow::Result<String> {

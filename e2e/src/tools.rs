@@ -33,6 +33,14 @@ pub fn missing(programs: &[&str], needs_root: bool) -> Option<String> {
     (!absent.is_empty()).then(|| format!("{}: not installed", absent.join(", ")))
 }
 
+/// What a test that needs this much of the temporary directory must say instead of running; `None` if it is free.
+pub fn lack_of_space(bytes: u64) -> Option<String> {
+    let dir = std::env::temp_dir();
+    let free = rustix::fs::statvfs(&dir).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)).ok()?;
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    (free < bytes).then(|| format!("{} of {} MiB are free in {}", mib(free), mib(bytes), dir.display()))
+}
+
 /// Tells a measured figure, in the form that the test script shows.
 #[expect(clippy::print_stdout, reason = "the line is the suites' protocol with the script that runs them")]
 pub fn figure(text: &str) {

@@ -6,8 +6,8 @@
 use crate::value::Value;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -106,6 +106,9 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// Time since some moment of this process, for ages: unlike [`Self::now`] nobody sets it.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -119,27 +122,34 @@ impl Clock for SystemClock {
         let since = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(micros(since))
     }
+
+    fn elapsed(&self) -> Duration {
+        static FIRST_ASKED: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST_ASKED.elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<Timestamp>,
+    elapsed: Mutex<Duration>,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn at(now: Timestamp) -> Self {
-        Self { now: Mutex::new(now) }
+        Self { now: Mutex::new(now), elapsed: Mutex::default() }
     }
 
-    /// Moves it forward.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let mut now = self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *now = now.plus(by);
+        *self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += by;
     }
 
-    /// Sets it, also backwards.
+    /// Sets it, also backwards; no time passes.
     pub fn set(&self, to: Timestamp) {
         *self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = to;
     }
@@ -155,6 +165,10 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

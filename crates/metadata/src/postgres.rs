@@ -2,7 +2,8 @@
 //!
 //! Invariants: a value is run by a task of its own, so a caller that goes away does not stop it; a connection lost
 //! when the value may have been committed makes the same value run again with the same `tx`, whose unique row tells
-//! whether it was kept; every call is answered within the deadline, a session that did not answer is thrown away.
+//! whether it was kept; every call is answered within the deadline; a session that did not answer has its statement
+//! cancelled, and keeps its place in the pool until it has ended, so that the server never has more of them.
 
 mod ask;
 mod commit;
@@ -19,18 +20,22 @@ use crate::tx::Tx;
 use crate::value::{Row, Value};
 use ask::{Ask, Health, Prepare, Query, ReserveIds};
 use commit::Ended;
-use connect::Target;
+use connect::{Canceller, Target};
 use convert::{Failure, classify};
 use deadpool_postgres::{Client, Object, Pool};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 /// The pause before another attempt, doubled each time up to the maximum.
 const PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+/// A session that was given up and neither answers nor ends within this time loses its place all the same. Longer than
+/// the server, if it is alive, lets a statement run.
+const LONGEST_END: Duration = Duration::from_mins(2);
 
 /// Readiness is asked often and must not hang.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
@@ -46,6 +51,7 @@ pub struct Postgres {
 #[derive(Debug)]
 struct Sessions {
     pool: Pool,
+    canceller: Canceller,
     options: PostgresOptions,
 }
 
@@ -55,7 +61,8 @@ impl Postgres {
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Arc<Self>, StoreError> {
         let target = Target::parse(url, options.ca_file.as_deref())?;
         migrate::migrate(&target.patient()?).await?;
-        let sessions = Arc::new(Sessions { pool: target.pool(&options)?, options });
+        let sessions = Sessions { pool: target.pool(&options)?, canceller: target.canceller(), options };
+        let sessions = Arc::new(sessions);
         Ok(Arc::new(Self { sessions, values: TaskTracker::new() }))
     }
 }
@@ -99,7 +106,7 @@ impl Sessions {
                     }
                 },
                 Err(_) => {
-                    discard(client);
+                    self.give_up(client);
                     let reason = format!("{}: no answer within the deadline", question.name());
                     return Err(StoreError::Unavailable { reason });
                 }
@@ -136,7 +143,7 @@ impl Sessions {
                     reason
                 }
                 Err(_) => {
-                    discard(client);
+                    self.give_up(client);
                     let reason = "no answer within the deadline".to_owned();
                     return Err(unavailable(reason, Outcome::Unknown));
                 }
@@ -148,6 +155,26 @@ impl Sessions {
                 None => return Err(unavailable(reason, outcome)),
             };
         }
+    }
+}
+
+impl Sessions {
+    /// Cancels what a session is doing and throws it away once it has stopped.
+    fn give_up(&self, client: Client) {
+        let (canceller, token) = (self.canceller.clone(), client.cancel_token());
+        tokio::spawn(async move {
+            let ended = async {
+                if let Err(error) = canceller.cancel(&token).await {
+                    tracing::debug!(%error, "a statement that took too long could not be cancelled");
+                }
+                // Answered after all that was asked before; an error: the connection is gone.
+                let _ = client.simple_query("").await;
+            };
+            if timeout(LONGEST_END, ended).await.is_err() {
+                tracing::warn!("a session of the database neither answers nor ends; it is left behind");
+            }
+            discard(client);
+        });
     }
 }
 

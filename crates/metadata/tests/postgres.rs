@@ -235,6 +235,32 @@ async fn a_read_that_takes_too_long_is_given_up() {
     mark(&store, "after").await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_is_cancelled_and_the_server_never_has_more_sessions_than_the_pool() {
+    let Some(server) = Server::start() else { return };
+    let url = server.database("given_up").await;
+    let options = PostgresOptions {
+        connections: 2,
+        deadline: Duration::from_millis(700),
+        ..PostgresOptions::default()
+    };
+    let store = store(Postgres::connect(&url, options).await.unwrap());
+    let client = server.client("postgres").await;
+    let sleeping = async || {
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' \
+            AND datname = 'given_up'";
+        client.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    for _ in 0..4 {
+        let no_params = params![];
+        let results = join_all((0..2).map(|_| store.row(&SLOW, &no_params))).await;
+        assert!(results.iter().all(|result| matches!(result, Err(StoreError::Unavailable { .. }))));
+        assert!(sleeping().await <= 2);
+    }
+    eventually("the end of what was given up", async || sleeping().await == 0).await;
+    eventually("a commit", async || mark(&store, "after").await.is_ok()).await;
+}
+
 /// Pushes that read that a layer is absent beside pushes of that layer: each transaction may not see the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_manifest_holds_a_layer_that_comes_at_the_same_time() {

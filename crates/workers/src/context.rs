@@ -4,7 +4,7 @@
 
 use crate::job::JobError;
 use metadata::jobs::{self, Claimed, JobLease, LEASE_LOST};
-use metadata::{CommitError, Store, Tx};
+use metadata::{Store, Tx};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -131,8 +131,7 @@ impl JobContext {
     /// Commits a transaction if the lease is still held; progress and log go with it.
     pub async fn commit(&self, mut tx: Tx) -> Result<(), JobError> {
         jobs::fence(&mut tx, self.lease());
-        self.append_notes(&mut tx).await?;
-        self.fenced(self.store.commit(tx).await)
+        self.fenced(self.commit_noted(tx, |_| {}).await)
     }
 
     /// Commits a transaction and what the next attempt goes on from, together.
@@ -143,8 +142,7 @@ impl JobContext {
     ) -> Result<(), JobError> {
         let state = serde_json::to_string(checkpoint).map_err(JobError::failed)?;
         jobs::checkpoint(&mut tx, self.lease(), &state);
-        self.append_notes(&mut tx).await?;
-        self.fenced(self.store.commit(tx).await)
+        self.fenced(self.commit_noted(tx, |_| {}).await)
     }
 
     /// Keeps what the next attempt goes on from.
@@ -155,39 +153,64 @@ impl JobContext {
     }
 
     /// Commits a transaction and the end of the job, together. Return `Ok` after it.
-    pub async fn complete(&self, mut tx: Tx) -> Result<(), JobError> {
-        self.append_notes(&mut tx).await?;
-        jobs::succeed(&mut tx, self.lease(), self.store.now());
-        self.fenced(self.store.commit(tx).await)?;
+    pub async fn complete(&self, tx: Tx) -> Result<(), JobError> {
+        let end = |tx: &mut Tx| jobs::succeed(tx, self.lease(), self.store.now());
+        self.fenced(self.commit_noted(tx, end).await)?;
         *lock(&self.completed) = true;
         Ok(())
     }
 
     /// A lost lease stops the job; other conflicts are the job's to plan again.
-    fn fenced(&self, result: Result<(), CommitError>) -> Result<(), JobError> {
+    fn fenced(&self, result: Result<(), JobError>) -> Result<(), JobError> {
         match result {
-            Err(error) if error.conflicts_at(LEASE_LOST) => {
+            Err(JobError::Commit(error)) if error.conflicts_at(LEASE_LOST) => {
                 self.tell_to_stop(StopReason::LeaseLost);
                 Err(JobError::Stopped)
             }
-            result => Ok(result?),
+            result => result,
         }
     }
 
-    /// Appends progress and log lines that wait. They are lost if the transaction is; they are notes.
-    pub(crate) async fn append_notes(&self, tx: &mut Tx) -> Result<(), JobError> {
-        let Notes { progress, mut lines, dropped } = std::mem::take(&mut *lock(&self.notes));
-        if dropped > 0 {
-            lines.push((self.store.now(), "warn", format!("{dropped} more lines were not kept")));
+    /// Commits a transaction with the progress and the log lines that wait, and `last` after them. What was not kept
+    /// waits again; where the outcome is not known a line may be there twice.
+    pub(crate) async fn commit_noted(&self, mut tx: Tx, last: impl FnOnce(&mut Tx)) -> Result<(), JobError> {
+        let taken = std::mem::take(&mut *lock(&self.notes));
+        let written = async {
+            self.append(&mut tx, &taken).await?;
+            last(&mut tx);
+            Ok(self.store.commit(tx).await?)
+        };
+        let result = written.await;
+        if result.is_err() {
+            self.put_back(taken);
         }
-        if let Some((done, total)) = progress {
+        result
+    }
+
+    async fn append(&self, tx: &mut Tx, notes: &Notes) -> Result<(), JobError> {
+        if let Some((done, total)) = notes.progress {
             jobs::progress(tx, self.lease(), done, total);
         }
-        let ids = self.store.ids().many(u32::try_from(lines.len()).unwrap_or(u32::MAX)).await?;
-        for (id, (at, level, message)) in ids.zip(lines) {
-            jobs::log(tx, self.lease(), id, at, level, &message);
+        let count = notes.lines.len() + usize::from(notes.dropped > 0);
+        let mut ids = self.store.ids().many(u32::try_from(count).unwrap_or(u32::MAX)).await?;
+        for ((at, level, message), id) in notes.lines.iter().zip(&mut ids) {
+            jobs::log(tx, self.lease(), id, *at, level, message);
+        }
+        if let Some(id) = ids.next() {
+            let message = format!("{} more lines were not kept", notes.dropped);
+            jobs::log(tx, self.lease(), id, self.store.now(), "warn", &message);
         }
         Ok(())
+    }
+
+    /// Has notes wait again, before those that came since.
+    fn put_back(&self, former: Notes) {
+        let mut notes = lock(&self.notes);
+        let since = std::mem::replace(&mut *notes, former);
+        notes.progress = since.progress.or(notes.progress);
+        let room = LINES.saturating_sub(notes.lines.len());
+        notes.dropped += since.dropped + since.lines.len().saturating_sub(room);
+        notes.lines.extend(since.lines.into_iter().take(room));
     }
 
     pub(crate) fn has_notes(&self) -> bool {

@@ -6,7 +6,7 @@
 use crate::context::{JobContext, StopReason};
 use crate::job::{AnyJob, JobError};
 use metadata::jobs::{self, Claimed};
-use metadata::{CommitError, Store};
+use metadata::{CommitError, Store, Tx};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -132,9 +132,8 @@ async fn tick(context: &JobContext, renewed: &mut Instant) {
 async fn renew(context: &JobContext) -> Result<(), JobError> {
     let mut tx = context.store().begin().await?;
     jobs::renew(&mut tx, context.lease(), context.store().now().plus(LEASE));
-    context.append_notes(&mut tx).await?;
     tx.relaxed();
-    Ok(context.store().commit(tx).await?)
+    context.commit_noted(tx, |_| {}).await
 }
 
 /// Writes the end of the attempt.
@@ -182,16 +181,17 @@ async fn end(context: &JobContext, job: &dyn AnyJob, result: Result<(), JobError
 
 async fn write_end(context: &JobContext, end: End, said: &str, pause: Duration) -> Result<(), JobError> {
     let (store, lease) = (context.store(), context.lease());
-    let now = store.now();
-    let mut tx = store.begin().await?;
-    context.append_notes(&mut tx).await?;
-    match end {
-        End::Succeeded => jobs::succeed(&mut tx, lease, now),
-        End::Cancelled => jobs::cancelled(&mut tx, lease, now),
-        End::Released => jobs::release(&mut tx, lease, now),
-        End::Failed => jobs::fail(&mut tx, lease, now, said),
-        End::Retried => jobs::retry(&mut tx, lease, now, now.plus(pause), said),
-        End::Lost => return Ok(()),
+    if end == End::Lost {
+        return Ok(());
     }
-    Ok(store.commit(tx).await?)
+    let now = store.now();
+    let written = |tx: &mut Tx| match end {
+        End::Succeeded => jobs::succeed(tx, lease, now),
+        End::Cancelled => jobs::cancelled(tx, lease, now),
+        End::Released => jobs::release(tx, lease, now),
+        End::Failed => jobs::fail(tx, lease, now, said),
+        End::Retried => jobs::retry(tx, lease, now, now.plus(pause), said),
+        End::Lost => {}
+    };
+    context.commit_noted(store.begin().await?, written).await
 }

@@ -236,6 +236,40 @@ async fn a_failed_attempt_is_repeated_after_a_growing_pause_and_its_reason_kept(
     assert_eq!(said, ["attempt 1", "not yet", "attempt 2", "not yet", "attempt 3", "not yet"]);
 }
 
+/// Says something, and commits what conflicts.
+struct ConflictJob;
+
+impl Job for ConflictJob {
+    const NAME: &'static str = "conflict";
+    type Payload = ();
+
+    async fn run(&self, (): (), context: &JobContext) -> Result<(), JobError> {
+        let store = context.store();
+        let held = leases::take(store, "elsewhere", "me", Duration::from_mins(1)).await?.unwrap();
+        leases::give_back(store, &held).await?;
+        leases::take(store, "elsewhere", "another", Duration::from_mins(1)).await?.unwrap();
+        context.info("before");
+        context.progress(1, Some(2));
+        let mut tx = store.begin().await?;
+        leases::fence(&mut tx, &held);
+        assert!(context.commit(tx).await.is_err());
+        context.info("after");
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_said_outlives_a_transaction_that_was_not_kept() {
+    let world = World::new();
+    let id = world.enqueue::<ConflictJob>(&()).await;
+    world.runner().job(ConflictJob).build().run_to_idle().await.unwrap();
+    let job = world.job(id).await;
+    assert_eq!((job.state, job.progress_done), (JobState::Succeeded, 1));
+    let log = jobs::log_lines(&world.store, id, 0, 100).await.unwrap();
+    let said: Vec<_> = log.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!(said, ["before", "after"]);
+}
+
 #[tokio::test]
 async fn a_payload_that_does_not_parse_fails_at_once() {
     let world = World::new();

@@ -79,7 +79,8 @@ impl Desk {
     fn run(&self, program: &str, args: &[&str]) -> anyhow::Result<String> {
         let place = std::panic::Location::caller();
         let mut command = self.command(program)?;
-        process::succeed(command.args(args), LIMIT).with_context(|| format!("at {place}"))
+        process::succeed(command.args(args), LIMIT)
+            .with_context(|| format!("at {place}; the server's log ends with\n{}", self.server.tail()))
     }
 
     /// Runs the client; whether it succeeded, and all it said.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
@@ -105,6 +105,11 @@ impl Target {
         self.build(config, options)
     }
 
+    /// What cancels statements of its sessions.
+    pub(super) fn canceller(&self) -> Canceller {
+        Canceller(self.tls.clone())
+    }
+
     /// A pool of one connection for migrations, which may take their time.
     pub(super) fn patient(&self) -> Result<Pool, StoreError> {
         let options = PostgresOptions {
@@ -131,6 +136,25 @@ impl Target {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::inconsistent(format!("pool: {error}")))
+    }
+}
+
+/// Cancels statements, over TLS where the sessions have it.
+#[derive(Clone)]
+pub(super) struct Canceller(Option<MakeRustlsConnect>);
+
+impl std::fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canceller").finish_non_exhaustive()
+    }
+}
+
+impl Canceller {
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), tokio_postgres::Error> {
+        match &self.0 {
+            Some(tls) => token.cancel_query(tls.clone()).await,
+            None => token.cancel_query(NoTls).await,
+        }
     }
 }
 

@@ -15,21 +15,20 @@ pub use grant::{Delete, Grant, Pull, Push, Right};
 pub(crate) use terms::{effect_name, to_json};
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use metadata::{Store, StoreError, Timestamp};
+use metadata::{Store, StoreError};
 
 /// The access facts of this process.
 #[derive(Debug)]
 pub struct Access {
     store: Store,
     facts: ArcSwap<Facts>,
-    /// Time of the last successful comparison with the database, in microseconds.
-    compared_at: AtomicI64,
-    /// Comparisons begun, and the numbers of the last that succeeded and the last that failed. Numbers, not times:
-    /// clocks are set back.
+    /// When the last comparison with the database that succeeded began, in milliseconds that nobody sets back.
+    compared_at: AtomicU64,
+    /// Comparisons begun, and the numbers of the last that succeeded and the last that failed.
     begun: AtomicU64,
     compared: AtomicU64,
     failed: AtomicU64,
@@ -45,13 +44,13 @@ const WRITES_STOP_AFTER: Duration = Duration::from_mins(1);
 impl Access {
     /// Reads all facts.
     pub async fn load(store: Store, stale_max: Duration) -> Result<Self, StoreError> {
+        let started = store.clock().elapsed();
         let mut facts = Facts::default();
         facts.apply(store.access_changes(0).await?);
-        let now = store.now().micros();
         Ok(Self {
+            compared_at: AtomicU64::new(millis(started)),
             store,
             facts: ArcSwap::from_pointee(facts),
-            compared_at: AtomicI64::new(now),
             begun: AtomicU64::new(0),
             compared: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -87,7 +86,7 @@ impl Access {
     }
 
     async fn compare(&self) -> Result<(), StoreError> {
-        let started = self.store.now().micros();
+        let started = self.store.clock().elapsed();
         let known = self.facts.load().generation();
         if self.store.access_generation().await? != known {
             let changes = self.store.access_changes(known).await?;
@@ -95,7 +94,7 @@ impl Access {
             facts.apply(changes);
             self.facts.store(Arc::new(facts));
         }
-        self.compared_at.store(started, Ordering::Release);
+        self.compared_at.store(millis(started), Ordering::Release);
         Ok(())
     }
 
@@ -125,6 +124,33 @@ impl Access {
     }
 
     fn age(&self) -> Duration {
-        self.store.now().since(Timestamp::from_micros(self.compared_at.load(Ordering::Acquire)))
+        let compared_at = Duration::from_millis(self.compared_at.load(Ordering::Acquire));
+        self.store.clock().elapsed().saturating_sub(compared_at)
+    }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::{ManualClock, SeededRandom, Sqlite};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_age_of_the_facts_is_the_time_that_passed_whatever_the_clock_is_set_to() {
+        let clock = Arc::new(ManualClock::default());
+        let store = Store::new(Sqlite::memory().unwrap(), clock.clone(), Arc::new(SeededRandom::new(1)));
+        let begun = store.now();
+        let access = Access::load(store, Duration::from_hours(1)).await.unwrap();
+        clock.set(begun.plus(Duration::from_hours(24)));
+        assert!(access.check_writes_possible().is_ok(), "nothing is stale because the clock was put right");
+        clock.set(begun.minus(Duration::from_hours(24)));
+        clock.advance(WRITES_STOP_AFTER + Duration::from_secs(1));
+        assert!(access.check_writes_possible().is_err(), "nor fresh because it was set back");
+        access.refresh(0).await.unwrap();
+        assert!(access.check_writes_possible().is_ok());
     }
 }

@@ -97,12 +97,8 @@ impl CheckpointDuty {
         if progress.term != Some(held.term()) {
             *progress = self.adopt(&mut state, held).await?;
         }
-        let result = self.round(store, held, &mut progress, &mut state, written_at, last).await;
-        if result.is_err() {
-            // Whatever was not kept: look at the store again.
-            progress.term = None;
-        }
-        result
+        // After an error the copy goes on where it was: what is noted is read again, and numbers are not used twice.
+        self.round(store, held, &mut progress, &mut state, written_at, last).await
     }
 
     /// Looks at what is in the store when this process takes over.
@@ -193,13 +189,14 @@ impl CheckpointDuty {
     ) -> Result<bool, JobError> {
         for _ in 0..ATTEMPTS {
             let Some((records, taken, whole)) = self.page(store).await? else { continue };
-            let complete = progress.copy.take_if(|copy| whole && copy.is_complete());
+            let complete = progress.copy.clone().filter(|copy| whole && copy.is_complete());
             if let Some(copy) = &complete {
                 state.needs = Some(copy.from);
                 (state.copy_bytes, state.changed_bytes, state.changed_segments) = (copy.bytes, 0, 0);
             }
             self.publish(store, held, progress, state, records, Part::Changes { whole }, &taken).await?;
             if let Some(copy) = complete {
+                progress.copy = None;
                 tracing::info!(
                     from = copy.from,
                     bytes = copy.bytes,

@@ -41,7 +41,8 @@ pub struct CollectReport {
     pub freed_bytes: u64,
 }
 
-/// Collects until nothing is left to do now. With `dry_run` it counts what it finds at once and changes nothing: what
+/// Collects what can be collected now; what becomes free meanwhile is left for the next time, so that a collection ends
+/// however fast others push and delete. With `dry_run` it counts what it finds at once and changes nothing: what
 /// only becomes free by the first steps is not in the count.
 pub async fn collect(registry: &Registry, dry_run: bool) -> Result<CollectReport, Error> {
     registry.check_storage().await?;
@@ -238,11 +239,12 @@ async fn quarantined(registry: &Registry, now: Timestamp) -> Result<u64, Error> 
     }
 }
 
-/// Deletes the objects whose time has come.
+/// Deletes the objects whose time had come when it began.
 async fn sweep(registry: &Registry, report: &mut CollectReport) -> Result<(), Error> {
     let store = registry.store();
+    let begun = store.now();
     loop {
-        let due = store.trash_due(store.now(), BATCH).await?;
+        let due = store.trash_due(begun, BATCH).await?;
         if due.is_empty() {
             return Ok(());
         }

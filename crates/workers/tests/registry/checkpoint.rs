@@ -1,7 +1,8 @@
 //! The checkpoint and the rebuild: what a registry holds comes back from blob storage alone, whatever cut the writer.
 
 use crate::support::World;
-use blobs::{BlobKey, BlobStore as _, MemoryBlobs, Series};
+
+use blobs::{BlobKey, BlobStore as _, Failure, Fault, HookedBlobs, MemoryBlobs, Operation, Series};
 use bytes::Bytes;
 use metadata::leases::{self, Held};
 use metadata::model::checkpoint::{Kind, Record};
@@ -10,6 +11,7 @@ use oci::Digest;
 use registry::admin::NewUser;
 use registry::{Sealer, Settings};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use workers::Duty as _;
 use workers::checkpoint::{CheckpointDuty, RebuildError, RebuildOptions, RebuildReport, rebuild};
@@ -225,20 +227,57 @@ async fn only_an_empty_database_is_rebuilt_and_only_from_our_own_segments() {
     assert!(kept.iter().any(|row| row.name == "alice" && row.password.is_none()), "{kept:?}");
 }
 
+/// Three megabytes that zstd makes half of.
+fn bulky(seed: u64) -> String {
+    let mut state = seed + 1;
+    let mut digit = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_digit((state >> 60) as u32, 16).unwrap()
+    };
+    (0..3_000_000).map(|_| digit()).collect()
+}
+
+#[tokio::test]
+async fn a_full_copy_goes_on_where_an_error_stopped_it() {
+    let world = World::new(Settings::default()).await;
+    for at in 0..8_u8 {
+        world.annotated(&format!("big{at}"), &[&[at]], &bulky(at.into())).await.unwrap();
+    }
+    let (ends, broken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+    let (counted, breaks) = (ends.clone(), broken.clone());
+    let blobs = HookedBlobs::new(world.blobs.clone(), move |operation, key| {
+        let segment = key.is_some_and(|key| key.number_in(Series::Checkpoint).is_some());
+        let second = segment && operation == Operation::Finish && counted.fetch_add(1, Ordering::SeqCst) > 0;
+        if second && breaks.load(Ordering::SeqCst) {
+            Fault::Before(Failure::Unavailable)
+        } else {
+            Fault::None
+        }
+    });
+    let registry =
+        World::registry(world.registry.store().clone(), Arc::new(blobs), Settings::default()).await;
+    world.clock.advance(EVERY);
+    let held = leases::take(registry.store(), CheckpointDuty::NAME, "one", Duration::from_mins(5)).await;
+    let (held, duty) = (held.unwrap().unwrap(), CheckpointDuty::new(registry.clone(), EVERY));
+    assert!(duty.round(registry.store(), &held).await.is_err());
+    let begun = segments(&world).await;
+    broken.store(false, Ordering::SeqCst);
+    for _ in 0..20 {
+        duty.round(registry.store(), &held).await.unwrap();
+    }
+    assert!(ends.load(Ordering::SeqCst) > 3);
+    assert_eq!(segments(&world).await[0], begun[0], "the copy was begun again");
+    let (store, _) = rebuilt(&world, RebuildOptions::default()).await.unwrap();
+    assert_eq!(dump(&store).await, dump(world.registry.store()).await);
+}
+
 #[tokio::test]
 async fn old_segments_go_when_a_new_full_copy_replaces_them() {
     let world = World::new(Settings::default()).await;
     let writer = Writer::new(&world, "one").await;
     let mut most = 0;
     for at in 0..12_u8 {
-        // Three megabytes that zstd makes half of.
-        let mut state = u64::from(at) + 1;
-        let mut digit = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            char::from_digit((state >> 60) as u32, 16).unwrap()
-        };
-        let note: String = (0..3_000_000).map(|_| digit()).collect();
-        world.annotated("big", &[&[at]], &note).await.unwrap();
+        world.annotated("big", &[&[at]], &bulky(at.into())).await.unwrap();
         writer.write(&world).await;
         most = most.max(segments(&world).await.len());
     }

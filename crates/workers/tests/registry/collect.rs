@@ -1,8 +1,10 @@
 //! Garbage collection and scrub on a registry in memory: what is needed stays, the rest gives its space back.
 
 use crate::support::{World, body};
-use blobs::{BlobKey, BlobStore as _, Budget, RemoteBlobs};
+
+use blobs::{BlobKey, BlobStore as _, Budget, Fault, HookedBlobs, MemoryBlobs, Operation, RemoteBlobs};
 use metadata::model::PrincipalId;
+use metadata::model::collect::{TrashRow, trash};
 use metadata::model::manifest::{self, NewManifest};
 use metadata::{Clock as _, ManualClock, SeededRandom, Sqlite, Store, SystemClock};
 use oci::Digest;
@@ -227,4 +229,36 @@ async fn unfinished_writes_that_no_session_owns_are_aborted_when_they_are_old() 
     assert_eq!(maintenance::collect(&registry, true).await.unwrap().unfinished, 1);
     assert_eq!(maintenance::collect(&registry, false).await.unwrap().unfinished, 1);
     assert!(blobs.unfinished(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_collection_ends_however_much_becomes_due_meanwhile() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Store::new(Sqlite::memory().unwrap(), clock.clone(), Arc::new(SeededRandom::new(3)));
+    let deleting = clock.clone();
+    let blobs = HookedBlobs::new(Arc::new(MemoryBlobs::new()), move |operation, _| {
+        if operation == Operation::Delete {
+            deleting.advance(Duration::from_secs(1));
+        }
+        Fault::None
+    });
+    let registry = World::registry(store.clone(), Arc::new(blobs), at_once()).await;
+    // While one object is deleted, the next one's time comes.
+    let begun = clock.now();
+    for at in 0..5_u32 {
+        let key = BlobKey::begun_at(1_795_251_600_000, u128::from(at));
+        let row = TrashRow {
+            object_key: key.to_string(),
+            digest: None,
+            size_bytes: 1,
+            reason: "orphan".to_owned(),
+            state: None,
+        };
+        let mut tx = store.begin().await.unwrap();
+        trash(&mut tx, &row, begun.plus(Duration::from_secs(at.into())), begun);
+        store.commit(tx).await.unwrap();
+    }
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 1);
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 4);
 }
