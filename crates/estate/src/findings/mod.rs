@@ -64,7 +64,10 @@ impl<'a> Findings<'a> {
     /// Segments of the estate (by place) of which no file says everything: [`full`] must be asked for them.
     pub fn missing(&self, estate: &Estate<'_>) -> Vec<usize> {
         let known = |at: u32| self.parts.iter().any(|p| p.from_estate.get(&at).is_some_and(|(_, all)| *all));
-        estate.numbered().filter(|(at, _)| !known(*at)).map(|(at, _)| at as usize).collect()
+        // Of equal segments the last one has the images, so it alone matters.
+        let last: HashMap<[u8; 32], u32> = estate.numbered().map(|(at, l)| (l.segment.id(), at)).collect();
+        let matters = estate.numbered().filter(|(at, l)| last.get(&l.segment.id()) == Some(at));
+        matters.filter(|(at, _)| !known(*at)).map(|(at, _)| at as usize).collect()
     }
 
     /// The newest file that speaks of a package, and its row there.

@@ -37,7 +37,7 @@ impl Pattern {
         let mut plain = String::with_capacity(text.len());
         for c in text.chars() {
             match c {
-                '[' | ']' | '{' | '}' | '!' => plain.extend(['[', c, ']']),
+                '[' | ']' | '{' | '}' => plain.extend(['[', c, ']']),
                 '\\' => plain.push_str("[\\\\]"),
                 c => plain.push(c),
             }

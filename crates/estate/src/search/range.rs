@@ -32,7 +32,7 @@ impl<'r> Compared<'r> {
     }
 
     /// Whether a version lies in the range. What the ecosystem's tool refuses is compared by the generic order, as
-    /// matching does; what has no place in that one either is in no range.
+    /// matching does; what is no number at all is in no range.
     pub(super) fn contains(&mut self, kind: PackageKind, version: &str) -> bool {
         let scheme = Scheme::of(kind);
         let list = match self.range {
@@ -51,6 +51,9 @@ impl<'r> Compared<'r> {
             self.known.len() - 1
         });
         let own = scheme.parse(version).ok();
+        if own.is_none() && !version.starts_with(|c: char| c.is_ascii_digit() || c == 'v') {
+            return false;
+        }
         let holds = |bound: &Bound| {
             let order = match (&own, &bound.key) {
                 (Some(own), Some(key)) => Some(own.compare(key)),

@@ -12,7 +12,7 @@ use vuln::{Distro, Evidence, Inventory, Package, PackageKind, Purl, SourcePackag
 
 /// What happens to an estate.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Add(Digest, Inventory, Vec<i64>),
     Remove(Digest),
     Place(i64, Digest, bool),
@@ -25,7 +25,7 @@ fn image() -> impl Strategy<Value = Digest> {
     })
 }
 
-pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         5 => (image(), inventory(), vec(0i64..5, 0..3)).prop_map(|(i, v, p)| Step::Add(i, v, p)),
         1 => image().prop_map(Step::Remove),
@@ -156,8 +156,28 @@ fn advisory() -> impl Strategy<Value = Advisory> {
     )
 }
 
+/// A state of a database, shown by its advisories.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) bytes: Vec<u8>,
+    said: Vec<Vec<Advisory>>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for advisory in self.said.iter().flatten() {
+            write!(f, "{} {:?} {:?} ", advisory.id, advisory.aliases, advisory.upstream)?;
+            writeln!(f, "{:?} {:?} {:?}", advisory.related, advisory.severity, advisory.withdrawn)?;
+            for affected in &advisory.affected {
+                writeln!(f, "  {affected:?}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// States of a database: each changes some feeds of the one before.
-pub fn db_steps(count: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub(crate) fn db_steps(count: usize) -> impl Strategy<Value = Vec<State>> {
     let feed = (0usize..3, vec(advisory(), 0..5));
     vec(vec(feed, 1..3), count).prop_map(|states| {
         let mut feeds: [Vec<Advisory>; 3] = Default::default();
@@ -172,7 +192,7 @@ pub fn db_steps(count: usize) -> impl Strategy<Value = Vec<Vec<u8>>> {
                 advisories.iter().for_each(|a| draft.add(Item::Advisory(Box::new(a.clone()))));
                 update.put(draft, ShrinkPolicy::Allow).unwrap();
             }
-            out.push(update.finish());
+            out.push(State { bytes: update.finish(), said: feeds.to_vec() });
         }
         out
     })
@@ -211,7 +231,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
-pub fn queries() -> impl Strategy<Value = Vec<Query>> {
+pub(crate) fn queries() -> impl Strategy<Value = Vec<Query>> {
     let statement = vec(condition(), 1..4)
         .prop_map(|conditions| Statement { conditions })
         .prop_filter("chooses no package", |s| s.conditions.iter().any(Condition::chooses));

@@ -6,7 +6,7 @@ mod given;
 use estate::findings::{Changed, Findings, delta, full};
 use estate::search::{Condition, Query, VersionRange, Window, search};
 use estate::{Below, Estate, Tally, Visible, Writer, merge};
-use given::{Step, db_steps, queries, steps};
+use given::{State, Step, db_steps, queries, steps};
 use oci::Digest;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,8 +232,6 @@ fn check_search(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
     #[test]
     fn an_estate_is_what_was_said_of_it_and_merging_changes_nothing(
         steps in steps(24), in_each in 1usize..10, cut in 0usize..8,
@@ -262,7 +260,7 @@ proptest! {
         let mut files = Vec::new();
         let mut before: Option<&Vec<u8>> = None;
         let mut last: BTreeMap<_, Tally> = BTreeMap::new();
-        for bytes in &states {
+        for State { bytes, .. } in &states {
             let db = Db::open(bytes).unwrap();
             match before {
                 None => files.push(full(&estate, 0..estate.segments(), &db).unwrap()),
@@ -299,7 +297,7 @@ proptest! {
     ) {
         let (segments, model) = play(&steps, in_each);
         let estate = Estate::open(&slices(&segments)).unwrap();
-        let db = Db::open(&db[0]).unwrap();
+        let db = Db::open(&db[0].bytes).unwrap();
         let file = full(&estate, 0..estate.segments(), &db).unwrap();
         let findings = Findings::open(&[&file], &estate).unwrap();
         for query in &queries {
@@ -315,7 +313,7 @@ proptest! {
         let (segments, _) = play(&steps, 100);
         let Some(segment) = segments.first() else { return Ok(()) };
         let whole = Estate::open(&[segment]).unwrap();
-        let file = full(&whole, 0..1, &Db::open(&db[0]).unwrap()).unwrap();
+        let file = full(&whole, 0..1, &Db::open(&db[0].bytes).unwrap()).unwrap();
         let (mut segment, mut file) = (segment.clone(), file);
         let place = at.index(segment.len());
         segment[place] = to;
@@ -330,4 +328,37 @@ proptest! {
             }
         }
     }
+}
+
+/// Seeds of `fuzz/fuzz_targets/estate_bytes.rs`: two bytes of the segment's length, the segment, its findings.
+/// `BONDED_WRITE_SEEDS=1` writes them anew after a change of the format.
+#[test]
+fn the_fuzzers_seeds_are_of_this_version() {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/estate_bytes");
+    #[expect(clippy::disallowed_methods, reason = "a switch of a test")]
+    if std::env::var("BONDED_WRITE_SEEDS").is_ok() {
+        for number in 0u8..4 {
+            let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[number + 1; 32]);
+            let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+            let all = (steps(10), db_steps(1)).new_tree(&mut runner).unwrap().current();
+            let (segments, _) = play(&all.0, 100);
+            let estate = Estate::open(&[&segments[0]]).unwrap();
+            let findings = full(&estate, 0..1, &Db::open(&all.1[0].bytes).unwrap()).unwrap();
+            let length = u16::try_from(segments[0].len()).unwrap().to_le_bytes();
+            let seed = [&length[..], &segments[0], &findings].concat();
+            std::fs::write(folder.join(number.to_string()), seed).unwrap();
+        }
+    }
+    let mut read = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        let length = usize::from(u16::from_le_bytes([seed[0], seed[1]]));
+        let estate = Estate::open(&[&seed[2..2 + length]]).unwrap();
+        estate.verify().unwrap();
+        Findings::open(&[&seed[2 + length..]], &estate).unwrap().tallies(&estate).unwrap();
+        read += 1;
+    }
+    assert!(read >= 4, "{read}");
 }
