@@ -96,7 +96,7 @@ impl Writer {
         let system = package::is_system(package.kind);
         let platform = distro.filter(|_| system).map(Platform::of);
         let third_party = is_third_party(package, distro);
-        let flags = u32::from(third_party) * FLAG_THIRD_PARTY | u32::from(owned) * FLAG_OWNED;
+        let flags = (u32::from(third_party) * FLAG_THIRD_PARTY) | (u32::from(owned) * FLAG_OWNED);
         let row = self.package_row(package, platform, flags);
         let package_id = self.packages.id(row);
         let paths = ascending(package.evidence.iter().map(|e| self.paths.id(&e.path)));

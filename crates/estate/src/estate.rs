@@ -346,8 +346,8 @@ impl Images {
 
     /// Each of them, segment by segment.
     pub fn iter(&self) -> impl Iterator<Item = ImageRef> + '_ {
-        (0u32..).zip(&self.layers).flat_map(|(segment, images)| {
-            images.iter().map(move |image| ImageRef { segment, image })
-        })
+        (0u32..)
+            .zip(&self.layers)
+            .flat_map(|(segment, images)| images.iter().map(move |image| ImageRef { segment, image }))
     }
 }

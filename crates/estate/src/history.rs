@@ -273,7 +273,7 @@ mod tests {
             steps in proptest::collection::vec((0i64..60, 0u64..4, any::<bool>()), 0..30),
         ) {
             let mut steps = steps;
-            steps.sort();
+            steps.sort_unstable();
             let events: Vec<Event> = steps.iter().map(|(at, image, present)| {
                 let image = *image;
                 event(*at, 1, if *present { Happened::Present { image } } else { Happened::Gone { image } })

@@ -197,7 +197,7 @@ pub(crate) fn var(bytes: &[u8], at: &mut usize) -> Result<u64, OpenError> {
         *at += 1;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return if value <= u64::from(u32::MAX) { Ok(value) } else { Err(DAMAGED) };
+            return u32::try_from(value).map(u64::from).map_err(|_| DAMAGED);
         }
         shift += 7;
         if shift > 28 {
@@ -265,8 +265,8 @@ impl Parts {
                 put_var(&mut self.bytes, number.saturating_sub(next));
                 next = number.saturating_add(1);
             }
-            let bitmap =
-                (numbers.len() >= MIN_BITMAP).then(|| RoaringBitmap::from_sorted_iter(numbers.iter().copied()));
+            let bitmap = (numbers.len() >= MIN_BITMAP)
+                .then(|| RoaringBitmap::from_sorted_iter(numbers.iter().copied()));
             if let Some(Ok(bitmap)) = bitmap
                 && bitmap.serialized_size() + 1 < self.bytes.len() - start
             {
@@ -281,15 +281,21 @@ impl Parts {
 }
 
 /// Lists in memory, one after the other.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Csr {
     starts: Vec<usize>,
     numbers: Vec<u32>,
 }
 
+impl Default for Csr {
+    fn default() -> Self {
+        Self { starts: vec![0], numbers: Vec::new() }
+    }
+}
+
 impl Csr {
     pub(crate) fn new() -> Self {
-        Self { starts: vec![0], numbers: Vec::new() }
+        Self::default()
     }
 
     pub(crate) fn push(&mut self, numbers: impl IntoIterator<Item = u32>) {

@@ -104,7 +104,7 @@ fn copy(writer: &mut Writer, layer: &Layer<'_>, component: u32) -> Result<u32, O
         id: id.to_owned(),
         scopes: view.scopes.iter().map(|s| (*s).to_owned()).collect(),
     });
-    let flags = u32::from(view.third_party) * FLAG_THIRD_PARTY | u32::from(view.owned) * FLAG_OWNED;
+    let flags = (u32::from(view.third_party) * FLAG_THIRD_PARTY) | (u32::from(view.owned) * FLAG_OWNED);
     let row = writer.package_row(&view.to_package(), platform, flags);
     let package = writer.packages.id(row);
     let paths = ascending(seen.paths.iter().map(|p| writer.paths.id(p)));

@@ -240,7 +240,10 @@ impl<'a> Segment<'a> {
     }
 
     /// The packages of titles `first..end`.
-    pub(crate) fn packages_of(&self, titles: std::ops::Range<u32>) -> Result<std::ops::Range<u32>, OpenError> {
+    pub(crate) fn packages_of(
+        &self,
+        titles: std::ops::Range<u32>,
+    ) -> Result<std::ops::Range<u32>, OpenError> {
         let words = Words(self.file.section(layout::TITLES));
         let at = |title: u32| words.at(title as usize * title::WORDS + title::FIRST_PACKAGE);
         let (start, end) = (at(titles.start)?, at(titles.end)?);

@@ -90,7 +90,7 @@ pub(super) fn read(dir: &Path, db: &[u8]) -> anyhow::Result<Catalogue> {
         segment.each_row(&mut |scope, name, row| rows.push((scope, name, row)))?;
         for (scope, name, row) in rows {
             let claim = segment.claim(row)?;
-            let events = claim.ranges.iter().flat_map(|(_, e)| e).map(|e| e.version());
+            let events = claim.ranges.iter().flat_map(|(_, e)| e).map(vuln::db::EventRef::version);
             let versions = known.entry(scope.to_owned()).or_default().entry(name.to_owned()).or_default();
             let all = events.chain(claim.versions).chain(claim.fixed).filter(|v| *v != "0" && v.len() < 60);
             versions.extend(all.take(20).map(str::to_owned));
@@ -131,7 +131,8 @@ fn language(kind: PackageKind, weight: u64, known: &Known) -> Language {
     let mut names: BTreeMap<String, BTreeSet<String>> =
         scope::language(kind).and_then(|s| known.get(s)).cloned().unwrap_or_default();
     for (_, name) in FURTHER.iter().filter(|(k, _)| *k == kind) {
-        let versions = ["1.0.0", "1.2.3", "2.0.0", "2.13.4", "2.14.1", "2.17.0", "2.17.1", "3.1.4", "4.17.20"];
+        let versions =
+            ["1.0.0", "1.2.3", "2.0.0", "2.13.4", "2.14.1", "2.17.0", "2.17.1", "3.1.4", "4.17.20"];
         names.entry((*name).to_owned()).or_default().extend(versions.map(str::to_owned));
     }
     let mut entries = entries(&names);
@@ -174,7 +175,8 @@ fn answers(path: &Path, known: &mut Known) -> anyhow::Result<()> {
     for line in text.lines() {
         let row: serde_json::Value = serde_json::from_str(line)?;
         let field = |key: &str| row.get(key).and_then(serde_json::Value::as_str);
-        if let (Some(ecosystem), Some(name), Some(version)) = (field("ecosystem"), field("name"), field("version"))
+        if let (Some(ecosystem), Some(name), Some(version)) =
+            (field("ecosystem"), field("name"), field("version"))
             && matches!(ecosystem, "npm" | "Maven" | "PyPI" | "Go" | "crates.io")
         {
             let names = known.entry(ecosystem.to_owned()).or_default();

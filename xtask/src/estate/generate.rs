@@ -164,13 +164,13 @@ fn extra(
 ) -> Vec<ComponentId> {
     let system: &System = &catalogue.systems[base.system];
     let mut components = base.components.clone();
-    for _ in 0..1 + draw.zipf(30) {
+    for _ in 0..=draw.zipf(30) {
         let at = draw.zipf(system.entries.len());
         let entry = &system.entries[at];
         let version = draw.zipf(entry.versions.len());
-        let component = cache
-            .entry((usize::MAX, base.system, at, version))
-            .or_insert_with(|| writer.component(Some(&system.distro), &system_package(system, entry, version)));
+        let component = cache.entry((usize::MAX, base.system, at, version)).or_insert_with(|| {
+            writer.component(Some(&system.distro), &system_package(system, entry, version))
+        });
         components.push(*component);
     }
     components

@@ -45,13 +45,17 @@ impl Source<'_> {
             _ => "bitnami",
         };
         let name = entry.name.replace(':', "/").replace('@', "%40");
-        let version = if version { format!("@{}", entry.versions[draw.zipf(entry.versions.len())]) } else { String::new() };
+        let version = if version {
+            format!("@{}", entry.versions[draw.zipf(entry.versions.len())])
+        } else {
+            String::new()
+        };
         format!("pkg:{ty}/{name}{}", version.replace(' ', "%20"))
     }
 }
 
 const KINDS: [Kind; 14] = [
-    ("name", Source::name),
+    ("name", |s, d| s.name(d)),
     ("name and version", |s, d| {
         let (_, entry) = s.language(d);
         format!("name:\"{}\" < \"{}\"", entry.name, entry.versions[d.below(entry.versions.len())])

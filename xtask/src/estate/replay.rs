@@ -128,7 +128,10 @@ pub(super) fn replay(judge: &mut Judge, args: &Args, catalogue: &Catalogue) -> a
         });
         (done?, took)
     };
-    say(&format!("       {appeared} findings appeared, {changed} changed, {vanished} vanished; {}", text(took)))?;
+    say(&format!(
+        "       {appeared} findings appeared, {changed} changed, {vanished} vanished; {}",
+        text(took)
+    ))?;
     let what = format!(
         "after each of {} steps of the feeds' history the counters equal a full match ({wrong} do not)",
         args.steps

@@ -87,7 +87,8 @@ fn check_purity(graph: &Graph, id: &str) -> Vec<Finding> {
         return Vec::new();
     }
     let via = graph.reach(id);
-    let forbidden = |dep: &str| IMPURE.contains(&dep) || (SQL.contains(&dep) && !MAY_READ_SQLITE.contains(&name));
+    let forbidden =
+        |dep: &str| IMPURE.contains(&dep) || (SQL.contains(&dep) && !MAY_READ_SQLITE.contains(&name));
     let reached = via.keys().filter(|dep| forbidden(graph.name(dep)));
     reached
         .map(|dep| Finding::error(name, format!("is pure but reaches {}", graph.path(&via, id, dep))))

@@ -230,7 +230,7 @@ fn look_ups(w: &Writer, orders: &Orders, out: &mut Sections) {
             name: name.to_owned(),
             version: w.strings.text(row.source_version).unwrap_or_default().to_owned(),
         });
-        bare.version = w.strings.at(row.version).to_owned();
+        w.strings.at(row.version).clone_into(&mut bare.version);
         let found = lookups(&bare, scopes);
         rows.extend(found.iter().map(|(scope, name)| (layout::lookup_hash(scope, name), place)));
     }

@@ -23,7 +23,8 @@ impl Changed {
     /// # Errors
     /// [`DbError`] if one is damaged.
     pub fn between(old: &Db<'_>, new: &Db<'_>) -> Result<Self, DbError> {
-        let feeds: BTreeSet<&str> = [old, new].iter().flat_map(|d| d.feeds()).map(|f| f.name.as_str()).collect();
+        let feeds: BTreeSet<&str> =
+            [old, new].iter().flat_map(|d| d.feeds()).map(|f| f.name.as_str()).collect();
         let mut changed = Self::default();
         for feed in &feeds {
             let (before, after) = (old.feed_segment(feed), new.feed_segment(feed));
@@ -73,7 +74,12 @@ impl Changed {
     /// Scopes that only one state of a feed has: their rows were renamed as a whole.
     fn scopes(&mut self, old: Option<&Segment<'_>>, new: Option<&Segment<'_>>) -> Result<(), DbError> {
         let scopes = |s: Option<&Segment<'_>>| -> Result<BTreeSet<String>, DbError> {
-            Ok(s.map(Segment::scopes).transpose()?.unwrap_or_default().into_iter().map(str::to_owned).collect())
+            Ok(s.map(Segment::scopes)
+                .transpose()?
+                .unwrap_or_default()
+                .into_iter()
+                .map(str::to_owned)
+                .collect())
         };
         let (before, after) = (scopes(old)?, scopes(new)?);
         let different: HashSet<&String> = before.symmetric_difference(&after).collect();

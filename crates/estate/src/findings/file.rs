@@ -41,7 +41,7 @@ pub(super) struct FileWriter {
     fixed: Strings,
     /// The first name and all names, by number of `names`.
     vulnerabilities: Interner<(u32, Box<[u32]>)>,
-    of_keys: Option<Csr>,
+    of_keys: Csr,
 }
 
 impl FileWriter {
@@ -75,7 +75,7 @@ impl FileWriter {
             }
         }
         self.rows.end();
-        self.of_keys.get_or_insert_with(Csr::new).push(ascending(vulnerabilities.into_iter()).into_vec());
+        self.of_keys.push(ascending(vulnerabilities.into_iter()).into_vec());
     }
 
     pub(super) fn finish(self) -> Result<Vec<u8>, WriteError> {
@@ -90,7 +90,7 @@ impl FileWriter {
             put_word(&mut first, place[*id as usize]);
             names.push(ascending(all.iter().map(|n| place[*n as usize])).into_vec());
         }
-        let of_keys = self.of_keys.unwrap_or_else(Csr::new).inverted(self.vulnerabilities.len());
+        let of_keys = self.of_keys.inverted(self.vulnerabilities.len());
         let mut out: [Vec<u8>; SECTIONS] = std::array::from_fn(|_| Vec::new());
         (out[SEGMENTS], out[KEYS], out[FIRST_NAME]) = (self.segments, self.keys, first);
         for (at, parts) in [

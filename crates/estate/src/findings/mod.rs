@@ -86,9 +86,8 @@ impl<'a> Findings<'a> {
 
     /// Visits what is wrong with a package.
     pub(crate) fn each(&self, at: PackageRef, mut each: impl FnMut(Row)) -> Result<(), OpenError> {
-        match self.place(at)? {
-            Some((part, key)) => part.rows(key)?.into_iter().for_each(&mut each),
-            None => {}
+        if let Some((part, key)) = self.place(at)? {
+            part.rows(key)?.into_iter().for_each(&mut each);
         }
         Ok(())
     }
@@ -116,7 +115,8 @@ impl<'a> Findings<'a> {
                 let Some(segment) = part.to_estate.get(segment as usize).copied().flatten() else { continue };
                 let at = PackageRef { segment, package };
                 // A later file may have other things to say of the package.
-                let last = self.place(at)?.is_some_and(|(p, _)| std::ptr::eq(p, &raw const self.parts[number]));
+                let last =
+                    self.place(at)?.is_some_and(|(p, _)| std::ptr::eq(p, &raw const self.parts[number]));
                 if last {
                     found.insert(at);
                 }

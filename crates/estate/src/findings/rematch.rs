@@ -8,9 +8,9 @@ use crate::container::OpenError;
 use crate::estate::{Estate, Images, PackageRef};
 use crate::package::PackageView;
 use std::collections::BTreeMap;
+use vuln::Distro;
 use vuln::db::{Db, DbError};
 use vuln::matching::assess;
-use vuln::Distro;
 
 /// Why matching ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

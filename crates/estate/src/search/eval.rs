@@ -8,11 +8,11 @@ use crate::container::OpenError;
 use crate::findings::Findings;
 use crate::layout;
 use crate::lists::first;
+use crate::package::is_system;
 use crate::package::{KINDS, code, folded, title};
 use crate::segment::Segment;
 use std::collections::{BTreeSet, HashMap};
 use vuln::advisory::scope;
-use crate::package::is_system;
 use vuln::{PackageKind, Purl};
 
 /// A statement with what does not depend on the segment.
@@ -22,7 +22,10 @@ pub(super) struct Prepared<'q> {
     vulnerable: Vec<BTreeSet<crate::PackageRef>>,
 }
 
-pub(super) fn prepare<'q>(findings: &Findings<'_>, query: &'q Query) -> Result<Vec<Prepared<'q>>, SearchError> {
+pub(super) fn prepare<'q>(
+    findings: &Findings<'_>,
+    query: &'q Query,
+) -> Result<Vec<Prepared<'q>>, SearchError> {
     let mut out = Vec::new();
     for statement in &query.statements {
         if !statement.conditions.iter().any(Condition::chooses) {
@@ -203,7 +206,9 @@ fn by_purl(segment: &Segment<'_>, purl: &Purl, into: &mut Bits) -> Result<(), Se
     let release = purl.distro().filter(|_| purl.qualifier("distro").is_some());
     let scopes = release.map(|d| scope::of_distro(&d)).unwrap_or_default();
     let scheme = vuln::version::Scheme::of(package.kind);
-    let same = |a: &str, b: &str| a == b || vuln::version::compare(scheme, a, b).is_ok_and(|o| o.is_eq());
+    let same = |a: &str, b: &str| {
+        a == b || vuln::version::compare(scheme, a, b).is_ok_and(std::cmp::Ordering::is_eq)
+    };
     for title in titles_named(segment, package.kind, bare)? {
         if purl.namespace().is_some() && !distribution && segment.title(title)?.1 != full {
             continue;

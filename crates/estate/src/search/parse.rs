@@ -44,7 +44,9 @@ pub enum QueryError {
     #[error("`AND` stands between two conditions, as in `openssl AND license:MIT`")]
     And,
     /// Two names of one package.
-    #[error("one package cannot be both `{first}` and `{second}`: write `{first} AND {second}` for images with both")]
+    #[error(
+        "one package cannot be both `{first}` and `{second}`: write `{first} AND {second}` for images with both"
+    )]
     TwoNames {
         /// The first.
         first: String,
@@ -67,7 +69,9 @@ pub enum QueryError {
     #[error("no package is named: write one before the version, as in `log4j-core < 2.17.1`")]
     NoPackage,
     /// A key that does not exist.
-    #[error("`{key}:` is not known: write one of name, ecosystem, license, path, cve, ghsa, vuln, sha1, sha256, sha512, md5")]
+    #[error(
+        "`{key}:` is not known: write one of name, ecosystem, license, path, cve, ghsa, vuln, sha1, sha256, sha512, md5"
+    )]
     Key {
         /// The key.
         key: String,
@@ -159,7 +163,8 @@ fn words(text: &str) -> Result<Vec<Word>, QueryError> {
         if inside {
             return Err(QueryError::Quote);
         }
-        let comparison = word.find(['<', '>', '=', '!']).filter(|at| *at > 0 && !quoted && !word.contains(':'));
+        let comparison =
+            word.find(['<', '>', '=', '!']).filter(|at| *at > 0 && !quoted && !word.contains(':'));
         match comparison {
             Some(at) => {
                 let rest = word.split_off(at);
@@ -193,7 +198,8 @@ fn statement(words: &[Word]) -> Result<Statement, QueryError> {
                 .ok_or_else(|| QueryError::Comparison { comparison: comparison.to_owned() })?;
             let next = if version.is_empty() { words.next().map(|w| w.text.as_str()) } else { Some(version) };
             let version = next.filter(|v| !v.is_empty() && v.len() <= MAX_VERSION_BYTES);
-            let version = version.ok_or_else(|| QueryError::NoVersion { comparison: comparison.to_owned() })?;
+            let version =
+                version.ok_or_else(|| QueryError::NoVersion { comparison: comparison.to_owned() })?;
             comparisons.push(Constraint::new(comparator, version));
             continue;
         }
@@ -209,7 +215,11 @@ fn statement(words: &[Word]) -> Result<Statement, QueryError> {
     if !comparisons.is_empty() {
         statement.conditions.push(Condition::Version(VersionRange::Compare(comparisons)));
     }
-    if statement.conditions.iter().any(Condition::chooses) { Ok(statement) } else { Err(QueryError::NoPackage) }
+    if statement.conditions.iter().any(Condition::chooses) {
+        Ok(statement)
+    } else {
+        Err(QueryError::NoPackage)
+    }
 }
 
 fn condition(text: &str, quoted: bool) -> Result<Condition, QueryError> {
@@ -268,7 +278,9 @@ fn keyed(key: &str, value: &str) -> Result<Condition, QueryError> {
         "name" => Condition::Name(value.to_owned()),
         "ecosystem" => {
             let known = ecosystem(value);
-            known.ok_or_else(|| refused("a package url type (npm, deb), a distribution (debian) or a release (Debian:12)"))?
+            known.ok_or_else(|| {
+                refused("a package url type (npm, deb), a distribution (debian) or a release (Debian:12)")
+            })?
         }
         "path" => Condition::Path(value.to_owned()),
         "cve" | "ghsa" | "vuln" => {
@@ -279,7 +291,9 @@ fn keyed(key: &str, value: &str) -> Result<Condition, QueryError> {
                 _ => true,
             };
             if !fits {
-                return Err(refused("the whole name, as in `cve:CVE-2021-44228`; other names follow `vuln:`"));
+                return Err(refused(
+                    "the whole name, as in `cve:CVE-2021-44228`; other names follow `vuln:`",
+                ));
             }
             Condition::Vulnerability(name)
         }
@@ -291,7 +305,9 @@ fn keyed(key: &str, value: &str) -> Result<Condition, QueryError> {
                 _ => 128,
             };
             if value.len() != digits || !value.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(refused("all hexadecimal digits of the hash (md5 32, sha1 40, sha256 64, sha512 128)"));
+                return Err(refused(
+                    "all hexadecimal digits of the hash (md5 32, sha1 40, sha256 64, sha512 128)",
+                ));
             }
             Condition::Hash(format!("{lower}:{}", value.to_ascii_lowercase()))
         }
@@ -331,7 +347,8 @@ mod tests {
 
     #[test]
     fn questions_are_read() {
-        let below = Condition::Version(VersionRange::Compare(vec![Constraint::new(Comparator::Less, "2.17.1")]));
+        let below =
+            Condition::Version(VersionRange::Compare(vec![Constraint::new(Comparator::Less, "2.17.1")]));
         let name = Condition::Name("log4j-core".into());
         for text in
             ["log4j-core < 2.17.1", "log4j-core<2.17.1", "log4j-core <2.17.1", "name:log4j-core < \"2.17.1\""]

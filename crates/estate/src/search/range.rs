@@ -1,8 +1,8 @@
 //! Which versions are meant.
 
+use vuln::PackageKind;
 use vuln::vers::{Comparator, Constraint, Vers};
 use vuln::version::{Scheme, VersionKey};
-use vuln::PackageKind;
 
 /// A set of versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,9 @@ impl<'r> Compared<'r> {
         let holds = |bound: &Bound| {
             let order = match (&own, &bound.key) {
                 (Some(own), Some(key)) => Some(own.compare(key)),
-                _ => Scheme::Generic.parse(version).ok().zip(bound.generic.as_ref()).map(|(v, b)| v.compare(b)),
+                _ => {
+                    Scheme::Generic.parse(version).ok().zip(bound.generic.as_ref()).map(|(v, b)| v.compare(b))
+                }
             };
             order.is_some_and(|order| match bound.comparator {
                 Comparator::Equal => order.is_eq(),

@@ -38,7 +38,12 @@ fn distro() -> impl Strategy<Value = Option<Distro>> {
     let one = |id: &str, version: &str| {
         Some(Distro { id: id.to_owned(), version_id: version.to_owned(), ..Distro::default() })
     };
-    prop_oneof![Just(None), Just(one("debian", "12")), Just(one("debian", "11")), Just(one("almalinux", "8.9"))]
+    prop_oneof![
+        Just(None),
+        Just(one("debian", "12")),
+        Just(one("debian", "11")),
+        Just(one("almalinux", "8.9"))
+    ]
 }
 
 const VERSIONS: [&str; 5] = ["1.0", "1.5", "2.0", "2.0.1", "3.0"];
@@ -62,7 +67,8 @@ fn package(number: usize, distro: Option<&Distro>) -> BoxedStrategy<Package> {
             let mut path = format!("app/{number}/{name}");
             if let (Some(id), true) = (&system, bits & 1 == 0) {
                 let deb = id == "debian";
-                package = Package::new(if deb { PackageKind::Deb } else { PackageKind::Rpm }, "libssl", version);
+                package =
+                    Package::new(if deb { PackageKind::Deb } else { PackageKind::Rpm }, "libssl", version);
                 package.arch = Some(["amd64", "arm64"][extra % 2].into());
                 if extra < 2 {
                     let source = SourcePackage { name: "openssl".into(), version: version.into() };
@@ -121,8 +127,8 @@ fn advisory() -> impl Strategy<Value = Advisory> {
         Just(Rating::label("medium").by("ghsa")),
         Just(Rating::vector("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H")),
     ]);
-    let affected = (0..PLACES.len(), proptest::option::of(0..VERSIONS.len()), 0u8..8, rating.clone()).prop_map(
-        |(place, end, bits, rating)| {
+    let affected = (0..PLACES.len(), proptest::option::of(0..VERSIONS.len()), 0u8..8, rating.clone())
+        .prop_map(|(place, end, bits, rating)| {
             let (ecosystem, name) = PLACES[place];
             let mut affected = Affected::new(ecosystem, name).until(end.map(|e| VERSIONS[e]));
             if bits == 0 {
@@ -136,8 +142,7 @@ fn advisory() -> impl Strategy<Value = Advisory> {
             }
             affected.severity.extend(rating);
             affected
-        },
-    );
+        });
     let names = vec(0..NAMES.len(), 0..2);
     (0..NAMES.len(), names.clone(), names.clone(), names, vec(affected, 0..3), rating, 0u8..6).prop_map(
         |(id, aliases, upstream, related, affected, rating, bits)| {
@@ -201,8 +206,16 @@ pub(crate) fn db_steps(count: usize) -> impl Strategy<Value = Vec<State>> {
 fn condition() -> impl Strategy<Value = Condition> {
     let texts = |all: &'static [&'static str]| proptest::sample::select(all).prop_map(str::to_owned);
     prop_oneof![
-        texts(&["lodash", "core", "@babel/core", "FLASK-login", "org.apache:log4j-core", "libssl", "org.other"])
-            .prop_map(Condition::Name),
+        texts(&[
+            "lodash",
+            "core",
+            "@babel/core",
+            "FLASK-login",
+            "org.apache:log4j-core",
+            "libssl",
+            "org.other"
+        ])
+        .prop_map(Condition::Name),
         texts(&["*core", "l*", "*", "@babel/*", "org.*", "flask*", "*4j*"]).prop_map(Condition::Name),
         texts(&[
             "pkg:npm/lodash",

@@ -83,8 +83,12 @@ fn check_tallies(
     db: &Db<'_>,
     model: &Model,
 ) -> Result<(), TestCaseError> {
-    let tallies: BTreeMap<Digest, Tally> =
-        findings.tallies(estate).unwrap().into_iter().map(|(at, t)| (estate.digest(at).unwrap(), t)).collect();
+    let tallies: BTreeMap<Digest, Tally> = findings
+        .tallies(estate)
+        .unwrap()
+        .into_iter()
+        .map(|(at, t)| (estate.digest(at).unwrap(), t))
+        .collect();
     prop_assert_eq!(tallies.len(), model.len());
     for (image, (inventory, _)) in model {
         let report = match_inventory(db, inventory, &Options::default()).unwrap();
@@ -94,8 +98,12 @@ fn check_tallies(
         prop_assert_eq!(findings.tally(estate, at).unwrap(), tally);
         prop_assert_eq!(findings.tally_without(estate, at, &|_, _| false).unwrap(), tally);
         prop_assert!(findings.tally_without(estate, at, &|_, _| true).unwrap().is_empty());
-        let mut told: Vec<String> =
-            findings.of_image(estate, at).unwrap().into_iter().map(|(p, f)| format!("{} {}", p.name, f.id)).collect();
+        let mut told: Vec<String> = findings
+            .of_image(estate, at)
+            .unwrap()
+            .into_iter()
+            .map(|(p, f)| format!("{} {}", p.name, f.id))
+            .collect();
         let mut expected: Vec<String> = Vec::new();
         for package in &inventory.packages {
             let one = Inventory {
@@ -154,15 +162,14 @@ fn fulfils(
             }
         }),
         Condition::Version(VersionRange::Vers(vers)) => {
-            vers.ty() == vuln::version::Scheme::of(package.kind).name() && vers.contains(&package.version).unwrap()
+            vers.ty() == vuln::version::Scheme::of(package.kind).name()
+                && vers.contains(&package.version).unwrap()
         }
         Condition::Kind(kind) => package.kind == *kind,
         Condition::Distribution(name) => {
             let system = matches!(package.kind, vuln::PackageKind::Deb | vuln::PackageKind::Rpm);
             let distro = inventory.distro.as_ref().filter(|_| system);
-            distro.is_some_and(|d| {
-                d.id == *name || vuln::advisory::scope::of_distro(d).contains(name)
-            })
+            distro.is_some_and(|d| d.id == *name || vuln::advisory::scope::of_distro(d).contains(name))
         }
         Condition::License(id) => package.licenses.iter().any(|l| l.split(' ').any(|part| part == id)),
         Condition::Path(pattern) => package.evidence.iter().any(|e| {
