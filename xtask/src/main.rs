@@ -5,6 +5,7 @@
 
 mod bench;
 mod dist;
+mod estate;
 mod scale;
 mod tidy;
 mod truth;
@@ -29,6 +30,8 @@ enum Task {
     Floor(bench::floor::Args),
     /// Fill a registry with very many repositories, tags and referrers, and time pages of its lists.
     Scale(scale::Args),
+    /// Build the estate of very many images and hold search and matching by delta against their aims.
+    Estate(estate::Args),
     /// Build what is shipped: the static binary, the container image, checksums.
     Dist(dist::Args),
     /// Hold our answers against truth that others wrote.
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(args),
         Task::Floor(args) => bench::floor::run(args),
         Task::Scale(args) => scale::run(args),
+        Task::Estate(args) => estate::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Truth(truth) => truth::run(truth),
     }

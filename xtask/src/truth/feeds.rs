@@ -46,7 +46,7 @@ pub(super) fn osv_feeds(truth: &Path) -> anyhow::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// As [`database`].
-pub(super) fn all(truth: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn all(truth: &Path) -> anyhow::Result<Vec<u8>> {
     let mut feeds = Vec::new();
     for folder in [truth.join("advisories"), truth.join("../advisories")] {
         if folder.is_dir() {

@@ -4,7 +4,7 @@
 //! the ecosystem's own tool (listed with that tool's answer) and a row that no advisory of the folder decides are counted
 //! as skipped, on lines before the last. The last line is exactly `N passed, M failed`.
 
-mod feeds;
+pub(crate) mod feeds;
 mod findings;
 mod imageconfig;
 mod inventory;

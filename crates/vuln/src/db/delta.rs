@@ -47,3 +47,45 @@ pub fn changed_packages(
     }
     Ok(changed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advisory::import::Item;
+    use crate::advisory::{Advisory, Affected, Event, Range, Rating};
+    use crate::db::{Db, FeedDraft, ShrinkPolicy, Update};
+
+    fn database(advisory: Advisory) -> Vec<u8> {
+        let mut draft = FeedDraft::new("f", "f", "2026-01-01T00:00:00Z");
+        draft.add(Item::Advisory(Box::new(advisory)));
+        let mut update = Update::new();
+        update.put(draft, ShrinkPolicy::Allow).unwrap();
+        update.finish()
+    }
+
+    fn advisory(end: Event, rating: &str) -> Advisory {
+        let mut affected = Affected::new("npm", "a");
+        affected.ranges = vec![Range::new(vec![Event::Introduced("0".into()), end])];
+        Advisory {
+            id: "CVE-2026-1".into(),
+            affected: vec![affected],
+            severity: vec![Rating::label(rating)],
+            ..Advisory::default()
+        }
+    }
+
+    #[test]
+    fn a_corrected_rating_and_a_corrected_kind_of_bound_are_changes() {
+        let before = database(advisory(Event::Fixed("2.0".into()), "high"));
+        for (after, changed) in [
+            (advisory(Event::Fixed("2.0".into()), "high"), 0),
+            (advisory(Event::Fixed("2.0".into()), "low"), 1),
+            (advisory(Event::LastAffected("2.0".into()), "high"), 1),
+        ] {
+            let after = database(after);
+            let (old, new) = (Db::open(&before).unwrap(), Db::open(&after).unwrap());
+            let (old, new) = (old.feed_segment("f"), new.feed_segment("f"));
+            assert_eq!(changed_packages(old.as_ref(), new.as_ref()).unwrap().len(), changed);
+        }
+    }
+}

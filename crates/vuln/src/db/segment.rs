@@ -27,8 +27,8 @@ pub(super) const IDS: usize = 8;
 pub(super) const BLOCK_STARTS: usize = 9;
 pub(super) const BLOCKS: usize = 10;
 
-/// A feed's advisories.
-#[derive(Clone, Copy, Debug)]
+/// A feed's advisories; two are equal if they were built from the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
     sections: [&'a [u8]; SECTIONS],
 }
@@ -340,6 +340,18 @@ impl<'a> Segment<'a> {
         let bytes = self.sections[BLOCKS].get(start..end).ok_or(DbError::Damaged("block"))?;
         zstd::bulk::decompress(bytes, MAX_BLOCK_BYTES)
             .map_err(|_| DbError::Damaged("block cannot be decompressed"))
+    }
+
+    /// Visits every identifier by which an advisory is or can be found, in order, with the advisory.
+    ///
+    /// # Errors
+    /// [`DbError::Damaged`].
+    pub fn each_id(&self, visit: &mut dyn FnMut(&'a str, u32)) -> Result<(), DbError> {
+        let ids = self.sections[IDS];
+        for at in 0..ids.len() / 8 {
+            visit(self.string(cell(ids, at, 8)?)?, u32_at(ids, at * 8 + 4)?);
+        }
+        Ok(())
     }
 
     /// Advisories that are, or name as alias, upstream or related, this identifier.

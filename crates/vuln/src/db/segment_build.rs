@@ -96,6 +96,7 @@ impl SegmentBuilder {
         }
         let named = [&a.aliases, &a.upstream, &a.related].into_iter().flatten();
         let ids = named.fold(fnv(0xcbf2_9ce4_8422_2325, a.id.as_bytes()), |h, id| fnv(h, id.as_bytes()));
+        let ids = rated(ids, &a.severity);
         let d = &mut self.drafts[draft];
         d.fingerprint =
             d.fingerprint.wrapping_add(fingerprint).wrapping_add(ids).wrapping_add(u64::from(withdrawn));
@@ -180,7 +181,12 @@ impl SegmentBuilder {
     /// Stores a claim once; answers its place and a hash of what it says.
     fn claim(&mut self, a: &Affected, scope: &str) -> (u32, u64) {
         let mut out = Vec::new();
-        let mut hash = 0xcbf2_9ce4_8422_2325;
+        let mut hash = rated(0xcbf2_9ce4_8422_2325, &a.severity);
+        for range in &a.ranges {
+            for event in sorted(range, scope) {
+                hash = fnv(hash, &[range.kind as u8, event_code(event)]);
+            }
+        }
         let s = &mut self.strings;
         let mut text = |s: &mut Strings, out: &mut Vec<u8>, value: &str| {
             hash = fnv(hash, value.as_bytes()).wrapping_mul(31);
@@ -214,16 +220,7 @@ impl SegmentBuilder {
             put_var(&mut out, kind);
             put_var(&mut out, range.events.len() as u64);
             for event in sorted(range, scope) {
-                put_var(
-                    &mut out,
-                    match event {
-                        Event::Introduced(_) => 0,
-                        Event::IntroducedAfter(_) => 1,
-                        Event::Fixed(_) => 2,
-                        Event::LastAffected(_) => 3,
-                        Event::Limit(_) => 4,
-                    },
-                );
+                put_var(&mut out, u64::from(event_code(event)));
                 text(s, &mut out, event.version());
             }
         }
@@ -235,7 +232,7 @@ impl SegmentBuilder {
             put_delta(&mut out, id - last);
             last = id;
         }
-        // The codes above are in the bytes; the string ids are not stable between builds, so texts are hashed instead.
+        // String ids are not stable between builds, so texts and codes are hashed instead of the bytes.
         let shape = (status, a.names as u64, a.module.as_deref().map_or(0, |m| fnv(7, m.as_bytes())));
         let hash = hash ^ shape.0.wrapping_mul(0x9E37_79B9) ^ shape.1.wrapping_mul(0x85EB_CA6B) ^ shape.2;
         if let Some(at) = self.known_claims.get(out.as_slice()) {
@@ -352,6 +349,24 @@ fn join(into: &mut Details, from: Details) {
     if into.database_specific.is_null() {
         into.database_specific = from.database_specific;
     }
+}
+
+fn event_code(event: &Event) -> u8 {
+    match event {
+        Event::Introduced(_) => 0,
+        Event::IntroducedAfter(_) => 1,
+        Event::Fixed(_) => 2,
+        Event::LastAffected(_) => 3,
+        Event::Limit(_) => 4,
+    }
+}
+
+/// Ratings into a fingerprint: a corrected one changes findings as a corrected range does.
+fn rated(hash: u64, all: &[Rating]) -> u64 {
+    all.iter().fold(hash, |hash, r| {
+        let parts = [r.kind.as_str(), &r.score, r.source.as_deref().unwrap_or_default()];
+        parts.iter().fold(hash, |hash, part| fnv(fnv(hash, part.as_bytes()), &[0]))
+    })
 }
 
 fn severities(s: &mut Strings, out: &mut Vec<u8>, all: &[Rating]) {

@@ -73,7 +73,7 @@ pub(super) fn hits<'a>(
     Ok(out)
 }
 
-fn candidates<'p>(package: &'p Package, scopes: &[String]) -> Vec<Candidate<'p>> {
+pub(super) fn candidates<'p>(package: &'p Package, scopes: &[String]) -> Vec<Candidate<'p>> {
     let one = |scope: &str, name: &str, version: &str, names: NameKind| Candidate {
         scope: scope.to_owned(),
         name: scope::normal_name(scope, name).into_owned(),

@@ -5,11 +5,12 @@
 
 use super::candidates::Hit;
 use super::finding::{Exploited, Finding, Reason, Score, Suppression, SuppressionKind};
-use super::rating;
+use super::rating::{self, RatedBy, Rating};
 use crate::advisory::import::is_cve;
 use crate::advisory::{NameKind, Status, scope};
 use crate::db::{Db, DbError, Head};
 use crate::package::{Distro, Package, PackageKind};
+use crate::severity::Severity;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An identifier without what importers add after `#` to keep parts of one advisory apart.
@@ -63,15 +64,52 @@ struct Group<'h, 'a> {
     hits: Vec<&'h Hit<'a>>,
 }
 
+/// What is wrong with a package, without the words around it: all that counters and comparisons need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// The vulnerability's first name: its CVE if it has one.
+    pub id: String,
+    /// Its other names, sorted.
+    pub aliases: Vec<String>,
+    /// What the vendor says.
+    pub status: Status,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Versions that repair it, in order.
+    pub fixed_versions: Vec<String>,
+    /// The distribution says that the package is not affected: it does not count.
+    pub denied: bool,
+}
+
+/// Joins the hits of one package into assessments: those that [`findings`] would dress.
+pub(super) fn assessments(
+    db: &Db<'_>,
+    package: &Package,
+    distro: Option<&Distro>,
+    hits: &[Hit<'_>],
+) -> Result<Vec<Assessment>, DbError> {
+    let mut out = Vec::new();
+    for group in groups(hits) {
+        if let Some(judged) = judged(db, package.kind, distro, &group)? {
+            out.push(judged.assessment);
+        }
+    }
+    Ok(out)
+}
+
 /// Joins the hits of one package.
 pub(super) fn findings(
     db: &Db<'_>,
     package: &Package,
     distro: Option<&Distro>,
-    hits: Vec<Hit<'_>>,
+    hits: &[Hit<'_>],
 ) -> Result<Vec<Finding>, DbError> {
+    groups(hits).into_iter().filter_map(|g| finding(db, package, distro, &g).transpose()).collect()
+}
+
+fn groups<'h, 'a>(hits: &'h [Hit<'a>]) -> Vec<Group<'h, 'a>> {
     let mut groups: Vec<Group<'_, '_>> = Vec::new();
-    for hit in &hits {
+    for hit in hits {
         for names in vulnerabilities(&hit.head, &hit.scope) {
             let (mut same, other): (Vec<_>, Vec<_>) = std::mem::take(&mut groups)
                 .into_iter()
@@ -85,7 +123,41 @@ pub(super) fn findings(
             groups.push(joined);
         }
     }
-    groups.into_iter().filter_map(|g| finding(db, package, distro, &g).transpose()).collect()
+    groups
+}
+
+/// A group's assessment and what it was made from.
+struct Judged<'h, 'a> {
+    assessment: Assessment,
+    rated_by: RatedBy,
+    ratings: Vec<Rating>,
+    denied: Vec<&'h Hit<'a>>,
+    affected: Vec<&'h Hit<'a>>,
+}
+
+fn judged<'h, 'a>(
+    db: &Db<'_>,
+    kind: PackageKind,
+    distro: Option<&Distro>,
+    group: &Group<'h, 'a>,
+) -> Result<Option<Judged<'h, 'a>>, DbError> {
+    let (denied, affected): (Vec<&Hit<'_>>, Vec<&Hit<'_>>) =
+        group.hits.iter().copied().partition(|h| h.status == Status::NotAffected);
+    if affected.is_empty() {
+        return Ok(None);
+    }
+    let Some(id) = group.names.iter().min_by_key(|n| id_order(n)).cloned() else { return Ok(None) };
+    let status = affected.iter().map(|h| h.status).min().unwrap_or(Status::Affected);
+    let (severity, rated_by, ratings) = rating::choose(db, &affected, &group.names, distro)?;
+    let assessment = Assessment {
+        aliases: group.names.iter().filter(|n| **n != id).cloned().collect(),
+        id,
+        status,
+        severity,
+        fixed_versions: fixed_versions(kind, &affected),
+        denied: !denied.is_empty(),
+    };
+    Ok(Some(Judged { assessment, rated_by, ratings, denied, affected }))
 }
 
 fn finding(
@@ -94,14 +166,8 @@ fn finding(
     distro: Option<&Distro>,
     group: &Group<'_, '_>,
 ) -> Result<Option<Finding>, DbError> {
-    let (denied, affected): (Vec<&Hit<'_>>, Vec<&Hit<'_>>) =
-        group.hits.iter().copied().partition(|h| h.status == Status::NotAffected);
-    if affected.is_empty() {
-        return Ok(None);
-    }
-    let Some(id) = group.names.iter().min_by_key(|n| id_order(n)).cloned() else { return Ok(None) };
-    let status = affected.iter().map(|h| h.status).min().unwrap_or(Status::Affected);
-    let (severity, severity_source, ratings) = rating::choose(db, &affected, &group.names, distro)?;
+    let Some(judged) = judged(db, package.kind, distro, group)? else { return Ok(None) };
+    let Judged { assessment, rated_by, ratings, denied, affected } = judged;
     let cves: Vec<&String> = group.names.iter().filter(|n| is_cve(n)).collect();
     let (mut epss, mut exploited) = (None, None);
     for cve in &cves {
@@ -117,13 +183,13 @@ fn finding(
         package: display_name(package),
         version: package.version.clone(),
         arch: package.arch.clone(),
-        id: id.clone(),
-        aliases: group.names.iter().filter(|n| **n != id).cloned().collect(),
-        status,
-        severity,
-        severity_source,
+        id: assessment.id,
+        aliases: assessment.aliases,
+        status: assessment.status,
+        severity: assessment.severity,
+        severity_source: rated_by,
         ratings,
-        fixed_versions: fixed_versions(package.kind, &affected),
+        fixed_versions: assessment.fixed_versions,
         title: title(db, &affected)?,
         epss,
         exploited,

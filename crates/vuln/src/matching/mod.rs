@@ -15,6 +15,7 @@ mod rating;
 mod vex;
 
 pub use finding::{Counts, Exploited, Finding, Reason, Report, Score, Suppression, SuppressionKind};
+pub use group::Assessment;
 pub use ignore::{IgnoreError, IgnoreFile, IgnoreRule};
 pub use outdated::{Behind, Outdated, OutdatedFinding, outdated};
 pub use range::{Verdict, judge};
@@ -62,7 +63,7 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
         let mut problems = BTreeSet::new();
         let hits = candidates::hits(db, package, distro, &scopes, &mut problems)?;
         report.problems.extend(problems);
-        for mut finding in group::findings(db, package, distro, hits)? {
+        for mut finding in group::findings(db, package, distro, &hits)? {
             if owned {
                 finding.suppress(owned_by(package));
             }
@@ -137,12 +138,37 @@ fn owned_by(package: &Package) -> Suppression {
     }
 }
 
+/// What is wrong with one package of a distribution whose packages are looked up in `scopes`
+/// ([`scope::of_distro`]): the findings of [`match_inventory`] for it, without explanations, statements and rules.
+///
+/// # Errors
+/// [`DbError`] if the database is damaged.
+pub fn assess(
+    db: &Db<'_>,
+    package: &Package,
+    distro: Option<&Distro>,
+    scopes: &[String],
+) -> Result<Vec<Assessment>, DbError> {
+    let hits = candidates::hits(db, package, distro, scopes, &mut BTreeSet::new())?;
+    group::assessments(db, package, distro, &hits)
+}
+
+/// The `(canonical ecosystem, normalised name)` pairs under which [`assess`] looks a package up.
+pub fn lookups(package: &Package, scopes: &[String]) -> Vec<(String, String)> {
+    candidates::candidates(package, scopes).into_iter().map(|c| (c.scope, c.name)).collect()
+}
+
+/// Whether a package of a distribution's packaging system is not the distribution's own: its findings do not count.
+pub fn is_third_party(package: &Package, distro: Option<&Distro>) -> bool {
+    use crate::package::PackageKind::{Deb, Rpm};
+    let supplied = package.supplier.as_deref().is_some_and(|s| !s.trim().is_empty());
+    supplied && matches!(package.kind, Deb | Rpm) && !crate::merge::is_official(distro, package)
+}
+
 /// A vendor's package is not what the distribution's advisory speaks of, even under the same name.
 fn third_party(package: &Package, distro: Option<&Distro>, finding: &Finding) -> Option<Suppression> {
-    use crate::package::PackageKind::{Deb, Rpm};
-    let supplier = package.supplier.as_deref().filter(|s| !s.trim().is_empty())?;
-    let foreign = matches!(package.kind, Deb | Rpm) && !crate::merge::is_official(distro, package);
-    (foreign && finding.status != Status::NotAffected).then(|| Suppression {
+    let supplier = package.supplier.as_deref()?;
+    (is_third_party(package, distro) && finding.status != Status::NotAffected).then(|| Suppression {
         kind: SuppressionKind::ThirdParty,
         reason: format!("supplied by {supplier}, not by the distribution that the advisory is of"),
         source: String::new(),
