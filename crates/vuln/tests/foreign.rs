@@ -248,10 +248,13 @@ fn what_says_nothing_of_vulnerabilities_is_refused_and_never_clean() {
 fn a_scanner_that_did_not_succeed_has_a_problem() {
     for failed in [
         r#"{"ok":false,"error":"Failed to scan image","path":"shop/app"}"#,
-        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}},"results":[],"invocations":[{"executionSuccessful":false}]}]}"#,
-        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"x"}}}]}"#,
+        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"Trivy"}},"results":[],"invocations":[{"executionSuccessful":false}]}]}"#,
+        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"Trivy"}}}]}"#,
         r#"{"SchemaVersion":2,"ArtifactName":"a","Results":[{"Target":"x","Vulnerabilities":[{"PkgName":"a"}]}]}"#,
         r#"{"bomFormat":"CycloneDX","vulnerabilities":[{"id":"CVE-2024-1234","affects":[{"ref":"gone"}]}]}"#,
+        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"gitleaks"}},"results":[]}]}"#,
+        r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"name":"CodeQL"}},"results":[{"ruleId":"py/x","message":{"text":"x"}}]}]}"#,
+        r#"{"SchemaVersion":2,"ArtifactName":"a","Results":[{"Target":"Dockerfile","Class":"config","Misconfigurations":[{}]}]}"#,
     ] {
         let report = one(failed.as_bytes());
         assert_eq!(report.problems.len(), 1, "{failed}: {:?}", report.problems);

@@ -71,6 +71,11 @@ impl<'b, 'l> Collector<'b, 'l> {
         }
     }
 
+    /// Whether nothing was found so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
     /// A digest, or a name that ends with one.
     pub(super) fn digest(&mut self, named: &str) {
         let last = named.rsplit('@').next().unwrap_or(named).trim();

@@ -41,6 +41,10 @@ fn vulnerability(node: &XmlNode) -> Value {
             out[list] = section.children.iter().map(convert).collect();
         }
     }
+    let responses = child(node, "analysis").and_then(|analysis| child(analysis, "responses"));
+    if let Some(list) = responses.filter(|_| out["analysis"].is_object()) {
+        out["analysis"]["response"] = list.children.iter().map(|word| json!(word.text.trim())).collect();
+    }
     out
 }
 

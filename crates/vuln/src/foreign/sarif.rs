@@ -38,6 +38,27 @@ const PREFIXES: [&str; 22] = [
     "CGA-",
     "BIT-",
 ];
+/// Tools that look for vulnerabilities of packages: an empty run of theirs means "none".
+const SCANNERS: [&str; 18] = [
+    "trivy",
+    "grype",
+    "snyk",
+    "bonded",
+    "osv-scanner",
+    "clair",
+    "docker scout",
+    "scout",
+    "dependency-check",
+    "anchore",
+    "prisma",
+    "twistlock",
+    "aqua",
+    "xray",
+    "wiz",
+    "black duck",
+    "blackduck",
+    "neuvector",
+];
 /// Tags of results that are none.
 const OTHERS: [(&str, &str); 8] = [
     ("secret", "secrets"),
@@ -126,6 +147,11 @@ fn run(run: &Object<'_>, budget: &mut Budget<'_>) -> Result<ScannerReport, Forei
             Ok(result) => judge(&result, &rules, &mut out),
             Err(error) => out.problem(&format!("a result is not understood: {error}")),
         }
+    }
+    let name = of_driver("name").to_lowercase();
+    let looks = SCANNERS.iter().any(|own| name.starts_with(own)) && !name.starts_with("snykcode");
+    if out.is_empty() && !looks {
+        out.problem("no result names a vulnerability, and this tool is not known to look for them");
     }
     Ok(out.finish())
 }

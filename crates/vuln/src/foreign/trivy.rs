@@ -26,9 +26,12 @@ pub(super) fn read(root: &Object<'_>, budget: &mut Budget<'_>) -> Result<Scanner
     texts(&meta, &["RepoDigests"]).for_each(|named| out.digest(named));
     out.image_id(text(&meta, &["ImageID"]));
     // A clean image has no `Results` at all.
+    let (mut looked, mut any) = (false, false);
     for result in root.list("Results")? {
         out.entry()?;
         let result = Object::parse(result)?;
+        let of_packages = matches!(result.text("Class").as_str(), "" | "os-pkgs" | "lang-pkgs");
+        (looked, any) = (looked || of_packages || result.has("Vulnerabilities"), true);
         let place = result.text("Target");
         let of_os = result.text("Class") == "os-pkgs";
         for entry in result.list("Vulnerabilities")? {
@@ -54,6 +57,9 @@ pub(super) fn read(root: &Object<'_>, budget: &mut Budget<'_>) -> Result<Scanner
         {
             out.pass_over(kind, result.list(key)?.len());
         }
+    }
+    if any && !looked {
+        out.problem("Trivy has results, but none of packages: it was not asked for vulnerabilities");
     }
     Ok(out.finish())
 }
