@@ -13,6 +13,7 @@ mod client;
 mod credentials;
 mod error;
 mod guard;
+mod layout;
 mod reference;
 mod registry;
 
@@ -20,5 +21,6 @@ pub use client::{Client, Fetched, Options, Validator, place};
 pub use credentials::{Credentials, Keychain};
 pub use error::UpstreamError;
 pub use guard::Guard;
+pub use layout::{Allowance, RemoteImage};
 pub use reference::ImageReference;
 pub use registry::{FetchedManifest, Registry};

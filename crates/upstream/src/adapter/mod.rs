@@ -4,6 +4,7 @@
 //! may name its own address with it, so redirects are never followed. A scan that is refused, lost or failed is an error
 //! that says what to do: there is no empty report in its place.
 
+pub mod serve;
 pub mod wire;
 
 use std::time::Duration;
