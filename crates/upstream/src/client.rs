@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oci::{Algorithm, Digest, Hasher};
 use reqwest::header::{ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use reqwest::{RequestBuilder, Response, StatusCode, redirect};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect};
 use url::Url;
 
 use crate::UpstreamError;
@@ -68,8 +68,7 @@ impl Client {
     /// # Errors
     /// [`UpstreamError::Client`] if a certificate cannot be read.
     pub fn new(options: &Options) -> Result<Self, UpstreamError> {
-        let guard = Arc::new(options.guard.clone());
-        let judge = Arc::clone(&guard);
+        let judge = options.guard.clone();
         let follow = redirect::Policy::custom(move |attempt| {
             let secure = attempt.previous().last().is_some_and(|from| from.scheme() == "https");
             if attempt.previous().len() > MAX_REDIRECTS {
@@ -83,6 +82,16 @@ impl Client {
                 }
             }
         });
+        Self::build(options, follow)
+    }
+
+    /// A client that gives redirects back as they are.
+    pub(crate) fn without_redirects(options: &Options) -> Result<Self, UpstreamError> {
+        Self::build(options, redirect::Policy::none())
+    }
+
+    fn build(options: &Options, follow: redirect::Policy) -> Result<Self, UpstreamError> {
+        let guard = Arc::new(options.guard.clone());
         // Feeds are archives: what is compressed must arrive as it is stored.
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -110,6 +119,11 @@ impl Client {
 
     /// A GET that may leave this machine only as allowed.
     pub(crate) fn get(&self, url: &Url) -> Result<RequestBuilder, UpstreamError> {
+        self.request(Method::GET, url)
+    }
+
+    /// A request that may leave this machine only as allowed.
+    pub(crate) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, UpstreamError> {
         let host = url.host_str().unwrap_or_default();
         match url.scheme() {
             "https" => {}
@@ -117,7 +131,7 @@ impl Client {
             _ => return Err(UpstreamError::PlainHttp(place(url))),
         }
         self.guard.check_url(url).map_err(|forbidden| address(place(url), forbidden))?;
-        Ok(self.http.get(url.clone()))
+        Ok(self.http.request(method, url.clone()))
     }
 
     /// Sends a request; a connection that fails and an answer that says "later" are tried again.
@@ -134,6 +148,15 @@ impl Client {
             tokio::time::sleep(wait).await;
             wait *= 4;
         }
+        self.send_once(request, place).await
+    }
+
+    /// Sends a request that must not be repeated, or whose every answer counts.
+    pub(crate) async fn send_once(
+        &self,
+        request: RequestBuilder,
+        place: &str,
+    ) -> Result<Response, UpstreamError> {
         let answer = request.send().await.map_err(|source| failed(place, source))?;
         self.arrived(answer, place)
     }

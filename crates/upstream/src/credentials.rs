@@ -22,6 +22,15 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+impl Credentials {
+    /// What `Basic` carries: name and password in base64.
+    pub(crate) fn of_basic(value: &str) -> Option<Self> {
+        let text = String::from_utf8(BASE64.decode(value.as_bytes()).ok()?).ok()?;
+        let (user, password) = text.split_once(':')?;
+        Some(Self { user: user.to_owned(), password: password.to_owned() })
+    }
+}
+
 /// Credentials of several registries.
 #[derive(Clone, Debug, Default)]
 pub struct Keychain(BTreeMap<String, Credentials>);
@@ -53,10 +62,8 @@ impl Keychain {
         let mut found = BTreeMap::new();
         for (name, entry) in file.auths {
             let decoded = entry.auth.as_deref().filter(|text| !text.is_empty()).map(|text| {
-                let bytes = BASE64.decode(text.trim().as_bytes()).ok()?;
-                let text = String::from_utf8(bytes).ok()?;
-                let (user, password) = text.split_once(':')?;
-                Some((user.to_owned(), password.to_owned()))
+                let own = Credentials::of_basic(text.trim())?;
+                Some((own.user, own.password))
             });
             let pair = match decoded {
                 Some(None) => {

@@ -95,6 +95,15 @@ pub enum UpstreamError {
     /// What came cannot be kept.
     #[error("what was fetched cannot be written")]
     Write(#[source] std::io::Error),
+    /// A header that is neither `Basic` nor `Bearer`.
+    #[error("the authorization for the registry is neither `Basic BASE64` nor `Bearer TOKEN`")]
+    Authorization,
+    /// More bytes of an image than allowed.
+    #[error("the image has more than {limit} bytes, which is the bound for images of others")]
+    Image {
+        /// The bound.
+        limit: u64,
+    },
     /// A file of credentials that cannot be understood.
     #[error("the file of credentials is not understood: {0}")]
     Credentials(String),

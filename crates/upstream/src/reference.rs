@@ -20,6 +20,18 @@ pub struct ImageReference {
 }
 
 impl ImageReference {
+    /// A manifest of a repository of a host, which may be a name without a dot.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Reference`] for text that is no host.
+    pub fn at(host: &str, repository: &RepoName, digest: Digest) -> Result<Self, UpstreamError> {
+        if host.is_empty() || host.contains(is_odd) {
+            return Err(UpstreamError::Reference(format!("{host}/{}", repository.asked())));
+        }
+        let repository = repository.asked().to_owned();
+        Ok(Self { host: host.to_owned(), repository, tag: None, digest: Some(digest) })
+    }
+
     /// Host, with its port if one is written.
     pub fn host(&self) -> &str {
         &self.host
@@ -55,6 +67,11 @@ impl ImageReference {
     }
 }
 
+/// A character that no host has.
+fn is_odd(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
+}
+
 fn is_host(first: &str) -> bool {
     (first.contains(['.', ':']) || first == "localhost") && !first.starts_with('.')
 }
@@ -78,8 +95,7 @@ impl FromStr for ImageReference {
             None => (rest.as_str(), None),
         };
         let repository = repository.parse::<RepoName>().map_err(|_| refuse())?.asked().to_owned();
-        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'));
-        if host.contains(odd) {
+        if host.contains(is_odd) {
             return Err(refuse());
         }
         Ok(Self { host, repository, tag, digest })

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use oci::{Digest, Manifest, MediaType};
+use oci::{Digest, Manifest, MediaType, RepoName};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use url::Url;
@@ -24,6 +24,8 @@ pub struct Registry {
     client: Client,
     reference: ImageReference,
     credentials: Option<Credentials>,
+    /// Of an address that was given; else the client's for the host.
+    scheme: Option<&'static str>,
     /// `Authorization` that the registry accepted last.
     proven: Mutex<Option<Proof>>,
 }
@@ -59,7 +61,41 @@ pub struct FetchedManifest {
 impl Registry {
     /// A repository; nothing is asked yet.
     pub fn new(client: Client, reference: ImageReference, credentials: Option<Credentials>) -> Self {
-        Self { client, reference, credentials, proven: Mutex::new(None) }
+        Self { client, reference, credentials, scheme: None, proven: Mutex::new(None) }
+    }
+
+    /// A manifest of a repository at an address, with the value of an `Authorization` header (`Basic …`, `Bearer …`, or
+    /// nothing): what one program tells another to pull.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Reference`] for an address without a host, [`UpstreamError::Authorization`] for a header that is
+    /// neither.
+    pub fn authorized(
+        client: Client,
+        base: &Url,
+        repository: &RepoName,
+        digest: Digest,
+        authorization: &str,
+    ) -> Result<Self, UpstreamError> {
+        let scheme = match base.scheme() {
+            "https" => "https",
+            "http" => "http",
+            _ => return Err(UpstreamError::Reference(place(base))),
+        };
+        let host = base.host_str().ok_or_else(|| UpstreamError::Reference(place(base)))?;
+        let host = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let reference = ImageReference::at(&host, repository, digest)?;
+        let (kind, value) = authorization.trim().split_once(' ').unwrap_or_default();
+        let (credentials, proof) = match kind.to_ascii_lowercase().as_str() {
+            "" if authorization.trim().is_empty() => (None, None),
+            "bearer" => (None, Some(Proof::Bearer(value.trim().to_owned()))),
+            "basic" => {
+                let own = Credentials::of_basic(value.trim()).ok_or(UpstreamError::Authorization)?;
+                (Some(own), None)
+            }
+            _ => return Err(UpstreamError::Authorization),
+        };
+        Ok(Self { client, reference, credentials, scheme: Some(scheme), proven: Mutex::new(proof) })
     }
 
     /// The image that was named.
@@ -131,7 +167,8 @@ impl Registry {
 
     fn url(&self, kind: &str, wanted: &str) -> Result<Url, UpstreamError> {
         let host = self.reference.api_host();
-        let scheme = self.client.scheme_of(host.rsplit_once(':').map_or(host, |(name, _)| name));
+        let own = || self.client.scheme_of(host.rsplit_once(':').map_or(host, |(name, _)| name));
+        let scheme = self.scheme.unwrap_or_else(own);
         let text = format!("{scheme}://{host}/v2/{}/{kind}/{wanted}", self.reference.repository());
         Url::parse(&text).map_err(|_| UpstreamError::Reference(self.reference.to_string()))
     }

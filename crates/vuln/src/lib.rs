@@ -7,6 +7,7 @@ pub mod advisory;
 pub mod db;
 pub mod eol;
 pub mod extract;
+pub mod foreign;
 pub mod helm;
 pub mod image;
 pub mod layer;

@@ -6,6 +6,7 @@
 
 pub(crate) mod feeds;
 mod findings;
+mod harbor;
 mod imageconfig;
 mod inventory;
 mod osrelease;
@@ -67,6 +68,7 @@ const SETS: &[Set] = &[
     Set { name: "claircore", run: findings::claircore },
     Set { name: "kev", run: findings::kev },
     Set { name: "vex", run: findings::vex },
+    Set { name: "harbor", run: harbor::run },
 ];
 
 /// Folders that hold no checks.

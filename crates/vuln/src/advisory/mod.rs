@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a source says of a package that lies in a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Affected, and a version that repairs it exists.
     Fixed,
     /// Affected, nothing further is said.
+    #[default]
     Affected,
     /// Affected; the vendor will not repair it.
     WillNotFix,

@@ -1,10 +1,12 @@
-//! The result of a scan, and the forms in which it is given out: table, JSON, SARIF 2.1.0, JUnit, CycloneDX VDR.
+//! The result of a scan, and the forms in which it is given out: table, JSON, SARIF 2.1.0, JUnit, CycloneDX VDR,
+//! Harbor's scanner report.
 //!
 //! A section that was not asked for is absent, one that was asked for and found nothing is empty: "not looked" never
 //! looks like "clean". Suppressed findings stay, with their reason; what could not be read or judged makes the whole
 //! incomplete.
 
 mod advice;
+pub mod harbor;
 mod junit;
 mod licenses;
 mod row;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Row, ScanReport};
+use super::{Row, ScanReport, Section};
 use crate::Severity;
 
 /// The report as SARIF.
@@ -103,6 +103,13 @@ fn result(row: &Row, index: Option<usize>, report: &ScanReport) -> Value {
         "partialFingerprints": { "bonded/v1": oci::Digest::sha256(
             format!("{}\0{}\0{}\0{}", row.section.name(), row.id, row.subject, row.path).as_bytes()).hex() },
     });
+    if row.section == Section::Vulnerability {
+        // SARIF has no place for packages; whoever reads this back need not guess.
+        result["properties"] = json!({
+            "package": row.subject, "version": row.version, "fixedVersions": row.fixed, "status": row.status,
+            "severity": row.severity,
+        });
+    }
     if let Some(reason) = &row.suppressed {
         result["suppressions"] = json!([{ "kind": "external", "justification": reason }]);
     }

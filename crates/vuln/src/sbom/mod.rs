@@ -38,6 +38,8 @@ pub fn write(document: &Document, format: Format) -> Result<Vec<u8>, WriteError>
     }
 }
 
+pub(crate) use cyclonedx::{XmlNode, to_json as cyclonedx_xml, xml_tree as cyclonedx_xml_tree};
+
 /// A document in CycloneDX's terms with the references of its packages, for reports that add to it.
 pub(crate) fn cyclonedx_bom(document: &Document, version: CycloneDxVersion) -> (cyclonedx::Bom, Vec<String>) {
     (cyclonedx::bom(document, version), document::Graph::of(&document.inventory).refs)

@@ -17,4 +17,5 @@ pub(crate) use read::read_value;
 pub(crate) use schema::{check, is_license_id};
 pub(crate) use write::{bom, write_json};
 pub(crate) use xml_read::to_json;
+pub(crate) use xml_tree::{Node as XmlNode, parse as xml_tree};
 pub(crate) use xml_write::write_xml;

@@ -12,11 +12,11 @@ const MAX_ELEMENTS: usize = 4_000_000;
 
 /// An element.
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) name: String,
+pub(crate) struct Node {
+    pub(crate) name: String,
     pub(super) attributes: Vec<(String, String)>,
-    pub(super) children: Vec<Node>,
-    pub(super) text: String,
+    pub(crate) children: Vec<Node>,
+    pub(crate) text: String,
 }
 
 impl Node {
@@ -26,7 +26,7 @@ impl Node {
 }
 
 /// Elements of the root's namespace, and that namespace.
-pub(super) fn parse(bytes: &[u8]) -> Result<(Node, String), String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<(Node, String), String> {
     let mut reader = NsReader::from_reader(bytes);
     reader.config_mut().trim_text(false);
     let mut stack: Vec<Node> = Vec::new();
