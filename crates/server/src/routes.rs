@@ -36,6 +36,8 @@ pub struct About {
     pub answer: Option<SchemaOf>,
     /// It answers one page of a list, with the number of all in `X-Total-Count`.
     pub page: bool,
+    /// It answers with a `Link` to the next page.
+    pub linked: bool,
     /// It answers 201 with `Location`.
     pub creates: bool,
 }
@@ -51,6 +53,7 @@ pub const fn about(id: &'static str, summary: &'static str) -> About {
         status: 204,
         answer: None,
         page: false,
+        linked: false,
         creates: false,
     }
 }
@@ -89,6 +92,13 @@ impl About {
     #[must_use]
     pub fn pages<T: JsonSchema>(self) -> Self {
         Self { page: true, ..self.answers::<Vec<T>>() }
+    }
+
+    /// Says where the next page is.
+    #[must_use]
+    pub fn linked(mut self) -> Self {
+        self.linked = true;
+        self
     }
 
     /// Answers 202 with this document: it is done later.

@@ -1,6 +1,7 @@
 //! The administration APIs: the native one (`/api/v1`) and Harbor's (`/api/v2.0`), two renderings of the same use
 //! cases. No handler decides anything.
 
+mod cursor;
 mod denials;
 mod extract;
 mod harbor;

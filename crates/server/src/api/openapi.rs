@@ -112,6 +112,10 @@ fn responses(
         success["headers"]["X-Total-Count"] =
             json!({ "description": text, "schema": { "type": "integer", "minimum": 0 } });
     }
+    if about.linked {
+        let text = "The next page, with `rel=\"next\"`; none after the last one.";
+        success["headers"]["Link"] = json!({ "description": text, "schema": { "type": "string" } });
+    }
     if about.creates {
         success["headers"]["Location"] =
             json!({ "description": "Where it is.", "schema": { "type": "string" } });

@@ -9,6 +9,7 @@ mod audit;
 mod commits;
 mod conditions;
 mod images;
+mod listing;
 mod matrix;
 mod openapi;
 mod requests;

@@ -111,6 +111,7 @@ impl World {
             .replace("{id}", &id.to_string())
             .replace("{name}", "acme/app")
             .replace("{reference}", "v1")
+            .replace("{tag}", "v1")
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
         sample(method, path, target)
@@ -177,6 +178,13 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("POST", "/api/v1/roles") => Body::Json(json!({ "user": "stranger", "role": "project-creator" })),
         ("POST", "/api/v1/system/collections") => Body::Json(json!({ "dry_run": true })),
         ("POST", "/api/v1/system/checks") => Body::Json(json!({})),
+        ("PATCH", "/api/v1/projects/{project}/repositories/{repository}")
+        | ("PUT", "/api/v2.0/projects/{project}/repositories/{repository}") => {
+            Body::Json(json!({ "description": "what it is" }))
+        }
+        ("POST", "/api/v2.0/projects/{project}/repositories/{repository}/artifacts/{reference}/tags") => {
+            Body::Json(json!({ "name": "other" }))
+        }
         ("POST", "/api/v2.0/users") => Body::Json(json!({ "username": "made", "password": PASSWORD })),
         ("PUT", "/api/v2.0/users/{id}") => Body::Json(json!({ "realname": "Other" })),
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),

@@ -1,9 +1,14 @@
 //! Harbor's API v2.0: its names, ids, status codes and quirks over our use cases, so that its clients work
 //! unmodified. Unknown members of bodies are ignored. No logic of its own.
 
+mod artifact_wire;
+mod artifacts;
 mod members;
+mod names;
 mod page;
 mod projects;
+mod repositories;
+mod tags;
 mod users;
 
 use axum::Json;
@@ -18,6 +23,10 @@ const PROJECTS: &str = "/projects";
 const PROJECT: &str = "/projects/{project}";
 const MEMBERS: &str = "/projects/{project}/members";
 const MEMBER: &str = "/projects/{project}/members/{id}";
+const REPOSITORIES: &str = "/projects/{project}/repositories";
+const REPOSITORY: &str = "/projects/{project}/repositories/{repository}";
+const ARTIFACTS: &str = "/projects/{project}/repositories/{repository}/artifacts";
+const ARTIFACT: &str = "/projects/{project}/repositories/{repository}/artifacts/{reference}";
 const USERS: &str = "/users";
 const USER: &str = "/users/{id}";
 
@@ -44,7 +53,26 @@ pub(super) fn routes() -> Routes {
         .add(Method::DELETE, USER, users::remove, None)
         .add(Method::PUT, "/users/{id}/sysadmin", users::sysadmin, None)
         .add(Method::PUT, "/users/{id}/password", users::password, None)
+        .merge(content())
         .layered(|router| router.layer(axum::middleware::map_response(as_harbor)))
+}
+
+fn content() -> Routes {
+    let of_artifact = |rest: &str| format!("{ARTIFACT}/{rest}");
+    Routes::new()
+        .add(Method::GET, "/repositories", repositories::list_all, None)
+        .add(Method::GET, REPOSITORIES, repositories::list, None)
+        .add(Method::GET, REPOSITORY, repositories::show, None)
+        .add(Method::PUT, REPOSITORY, repositories::change, None)
+        .add(Method::DELETE, REPOSITORY, repositories::remove, None)
+        .add(Method::GET, ARTIFACTS, artifacts::list, None)
+        .add(Method::GET, ARTIFACT, artifacts::show, None)
+        .add(Method::DELETE, ARTIFACT, artifacts::remove, None)
+        .add(Method::GET, &of_artifact("accessories"), artifacts::accessories, None)
+        .add(Method::GET, &of_artifact("additions/build_history"), artifacts::build_history, None)
+        .add(Method::GET, &of_artifact("tags"), tags::list, None)
+        .add(Method::POST, &of_artifact("tags"), tags::create, None)
+        .add(Method::DELETE, &of_artifact("tags/{tag}"), tags::remove, None)
 }
 
 /// The version of the API, outside of it: the first call of Harbor's own replication.

@@ -1,5 +1,6 @@
 //! The native API.
 
+mod artifacts;
 mod audit;
 mod conditions;
 mod members;
@@ -19,14 +20,36 @@ use schemars::{JsonSchema, Schema, json_schema};
 use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
-    let images = Routes::new().merge(projects()).merge(repositories());
+    let images = Routes::new().merge(projects()).merge(repositories()).merge(artifacts());
     images.merge(members()).merge(users()).merge(roles()).merge(audit()).merge(system())
 }
 
 fn repositories() -> Routes {
-    use repositories::{Deleted, Page, Restored, deleted, remove, restore};
+    use repositories::{Change, Deleted, Page, Repository, Restored, change, deleted, list, remove};
+    use repositories::{restore, show};
     let one = "/projects/{project}/repositories/{repository}";
     Routes::new()
+        .add(
+            Method::GET,
+            "/projects/{project}/repositories",
+            list,
+            about("list_repositories", "Lists the repositories of a project that hold something.")
+                .open()
+                .query::<PageQuery>()
+                .pages::<Repository>(),
+        )
+        .add(
+            Method::GET,
+            one,
+            show,
+            about("show_repository", "Shows a repository.").open().answers::<Repository>(),
+        )
+        .add(
+            Method::PATCH,
+            one,
+            change,
+            about("change_repository", "Says what a repository is for.").body::<Change>(),
+        )
         .add(
             Method::DELETE,
             one,
@@ -50,6 +73,30 @@ fn repositories() -> Routes {
             restore,
             about("restore_image", "Brings a deleted image back, with those of its tags that are free.")
                 .answers::<Restored>(),
+        )
+}
+
+fn artifacts() -> Routes {
+    use artifacts::{Artifact, ArtifactDetails, Page, list, show};
+    let all = "/projects/{project}/repositories/{repository}/artifacts";
+    Routes::new()
+        .add(
+            Method::GET,
+            all,
+            list,
+            about("list_artifacts", "Lists the artifacts of a repository, newest first.")
+                .open()
+                .query::<Page>()
+                .pages::<Artifact>()
+                .linked(),
+        )
+        .add(
+            Method::GET,
+            &format!("{all}/{{reference}}"),
+            show,
+            about("show_artifact", "Shows an artifact, named by tag or digest.")
+                .open()
+                .answers::<ArtifactDetails>(),
         )
 }
 
