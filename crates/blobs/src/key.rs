@@ -28,6 +28,8 @@ pub enum Series {
     Audit,
     /// The id of the installation that the storage belongs to.
     Installation,
+    /// Advisory databases.
+    Advisories,
 }
 
 impl Series {
@@ -37,6 +39,7 @@ impl Series {
             Self::Checkpoint => FIRST_MARK,
             Self::Audit => FIRST_MARK + 1,
             Self::Installation => FIRST_MARK + 2,
+            Self::Advisories => FIRST_MARK + 3,
         }
     }
 }

@@ -5,9 +5,7 @@
 
 use crate::age::MaxAge;
 use crate::command::Outcome;
-use crate::feeds::{self, Feed, Fetcher, Source};
-use crate::mmap::MappedDb;
-use crate::network::NetworkArgs;
+use crate::network::{self, NetworkArgs};
 use crate::output;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -15,6 +13,8 @@ use jiff::Timestamp;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use upstream::Mapped;
+use upstream::feeds::{self, Fetcher};
 use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update, age_text, stale_feeds};
 
@@ -109,64 +109,42 @@ pub(crate) fn run(args: AdvisoriesArgs, now: Timestamp, out: &mut dyn Write) -> 
     Ok(Outcome::Clean)
 }
 
-fn import(draft: &mut FeedDraft, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    if path.is_dir() {
-        return feeds::entries(path)?.iter().try_for_each(|entry| import(draft, entry, out));
-    }
-    import_file(draft, path, &path.to_string_lossy(), out)
+/// Maps the database, with what to do when there is none.
+fn open(path: &Path) -> anyhow::Result<Mapped> {
+    Mapped::open(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
-fn import_file(draft: &mut FeedDraft, path: &Path, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-    if path.metadata().with_context(|| format!("cannot open {}", path.display()))?.len() == 0 {
-        return Ok(());
-    }
-    let map = MappedDb::open(path)?;
-    let stats =
-        draft.import(name, map.bytes(), &ImportLimits::default()).with_context(|| format!("feed {name}"))?;
-    for (document, reason) in stats.refusals.iter().take(5) {
-        writeln!(out, "  {document} refused: {reason}")?;
-    }
-    Ok(())
-}
-
-/// A feed with everything its source has; `None` if that is what the database has already.
-fn draft(
-    feed: &Feed,
-    known: &str,
-    fetcher: &mut Option<Fetcher>,
-    args: &BuildArgs,
-    now: &str,
-    out: &mut dyn Write,
-) -> anyhow::Result<Option<FeedDraft>> {
-    let mut draft = FeedDraft::new(feed.name.as_str(), feed.source.describe(), now);
-    if let Source::Path(path) = &feed.source {
-        import(&mut draft, path, out)?;
-        return Ok(Some(draft));
-    }
-    let fetcher = match fetcher {
-        Some(fetcher) => fetcher,
-        None => fetcher.insert(Fetcher::new(&args.network)?),
-    };
-    let Some(download) = fetcher.fetch(&feed.source, known)? else { return Ok(None) };
-    for (name, file) in &download.files {
-        import_file(&mut draft, file.path(), name, out)?;
+/// A feed with everything of its source.
+fn draft(mut draft: FeedDraft, download: feeds::Download, out: &mut dyn Write) -> anyhow::Result<FeedDraft> {
+    for document in &download.documents {
+        let Some(map) = document.open()? else { continue };
+        let name = &document.name;
+        let stats =
+            draft.import(name, &map, &ImportLimits::default()).with_context(|| format!("feed {name}"))?;
+        for (document, reason) in stats.refusals.iter().take(5) {
+            writeln!(out, "  {document} refused: {reason}")?;
+        }
     }
     draft.set_state(download.state);
-    Ok(Some(draft))
+    Ok(draft)
 }
 
 fn build(args: &BuildArgs, now: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = &args.database.db;
-    let old = if args.fresh || !path.exists() { None } else { Some(MappedDb::open(path)?) };
-    let old = old.as_ref().map(MappedDb::db).transpose()?;
+    let old = if args.fresh || !path.exists() { None } else { Some(open(path)?) };
+    let old = old.as_deref().map(Db::open).transpose()?;
     let mut update = old.as_ref().map_or_else(Update::new, Update::of);
     let policy = if args.allow_shrink { ShrinkPolicy::Allow } else { ShrinkPolicy::Refuse };
-    let (mut refused, mut fetcher) = (0, None);
+    let mut refused = 0;
+    let runtime = network::runtime()?;
+    let fetcher = Fetcher::new(args.network.client()?, args.network.keychain()?);
     for feed in feeds::parse(&args.feeds)? {
         let source = feed.source.describe();
         let known = old.iter().flat_map(Db::feeds).find(|f| f.name == feed.name && f.source == source);
         let known = known.map_or("", |feed| feed.state.as_str());
-        let taken = match draft(&feed, known, &mut fetcher, args, now, out) {
+        let fetched = runtime.block_on(fetcher.fetch(&feed.source, known)).map_err(anyhow::Error::from);
+        let new = FeedDraft::new(feed.name.as_str(), source, now);
+        let taken = match fetched.and_then(|got| got.map(|download| draft(new, download, out)).transpose()) {
             Ok(Some(draft)) => {
                 let records = draft.records();
                 update.put(draft, policy).map(|()| format!("{records} records")).map_err(anyhow::Error::from)
@@ -210,24 +188,24 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let map = MappedDb::open(from)?;
-    map.db()?.verify().with_context(|| format!("{} is not whole", from.display()))?;
-    replace(to, map.bytes())
+    let map = open(from)?;
+    Db::open(&map)?.verify().with_context(|| format!("{} is not whole", from.display()))?;
+    replace(to, &map)
 }
 
 fn info(args: &InfoArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let map = MappedDb::open(&args.database.db)?;
-    let db = map.db()?;
+    let map = open(&args.database.db)?;
+    let db = Db::open(&map)?;
     let limit = args.max_age.unwrap_or_default().limit();
     let stale = limit.map(|limit| stale_feeds(db.feeds(), now, limit)).unwrap_or_default();
     if args.json {
         let document = serde_json::json!({
-            "generation": db.generation(), "size_bytes": map.bytes().len(), "feeds": db.feeds(), "stale_feeds": stale,
+            "generation": db.generation(), "size_bytes": map.len(), "feeds": db.feeds(), "stale_feeds": stale,
         });
         serde_json::to_writer_pretty(&mut *out, &document)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "generation {}, {} bytes", db.generation(), map.bytes().len())?;
+        writeln!(out, "generation {}, {} bytes", db.generation(), map.len())?;
         for feed in db.feeds() {
             writeln!(
                 out,
@@ -250,8 +228,8 @@ fn info(args: &InfoArgs, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<
 }
 
 fn show(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let map = MappedDb::open(&args.database.db)?;
-    let db = map.db()?;
+    let map = open(&args.database.db)?;
+    let db = Db::open(&map)?;
     let found = db.by_id(&args.id)?;
     if found.is_empty() && db.kev(&args.id)?.is_none() && db.epss(&args.id)?.is_none() {
         bail!("{} is in no feed", args.id);

@@ -6,9 +6,7 @@ mod advisories;
 mod age;
 mod clock;
 mod command;
-mod feeds;
 mod input;
-mod mmap;
 mod network;
 mod output;
 mod sbom;
@@ -16,4 +14,3 @@ mod scan;
 pub mod source;
 
 pub use command::{Command, run};
-pub use mmap::MappedDb;

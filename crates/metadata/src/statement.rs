@@ -131,8 +131,10 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::rebuild::STATEMENTS,
     crate::model::referrers::STATEMENTS,
     crate::model::repository::STATEMENTS,
+    crate::model::scan::STATEMENTS,
     crate::model::seal::STATEMENTS,
     crate::model::sealed::STATEMENTS,
+    crate::model::setting::STATEMENTS,
     crate::model::tag::STATEMENTS,
     crate::model::upload::STATEMENTS,
 ];

@@ -18,6 +18,7 @@ pub mod list;
 pub mod manifest;
 pub mod notes;
 mod record;
+pub mod scan;
 pub mod settings;
 mod system;
 pub mod upload;

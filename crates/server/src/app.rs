@@ -4,10 +4,13 @@ mod admin_password;
 mod maintenance;
 mod master_key;
 mod open;
+mod scanning;
 mod upkeep;
 
 use open::Purpose;
 pub use open::settings;
+pub use scanning::scanner;
+pub(crate) use scanning::{feeds, forms};
 pub use upkeep::runner;
 
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use registry::Registry;
+use workers::scan::Scanner;
 
 use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild, Settings};
 use crate::config::{Config, Role};
@@ -56,6 +60,8 @@ impl Maintenance {
 pub struct App {
     /// The use cases.
     pub registry: Arc<Registry>,
+    /// What is in artifacts, and what is wrong with them.
+    pub scanner: Arc<Scanner>,
     /// The configuration.
     pub config: Arc<Config>,
     /// Whose word about the client's address and host counts.
@@ -86,9 +92,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     opened.watch(&front.health, &front.metrics);
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
-    let app = Arc::new(App { registry: Arc::clone(&opened.registry), config: Arc::clone(&config), proxies });
+    let scanner = scanner(&opened.registry, &config)?;
+    let app = Arc::new(App {
+        registry: Arc::clone(&opened.registry),
+        scanner: Arc::clone(&scanner),
+        config: Arc::clone(&config),
+        proxies,
+    });
     let front = front.with_store(opened.registry.store(), opened.registry.sealer());
-    let background = opened.start(&config)?;
+    let background = opened.start(&config, &scanner)?;
     let outcome = front.serve(app.router()).await;
     background.stop().await;
     outcome.context("serving")?;

@@ -9,7 +9,9 @@ mod auth;
 mod client;
 mod credentials;
 mod error;
+pub mod feeds;
 mod guard;
+mod mmap;
 mod reference;
 mod registry;
 
@@ -17,5 +19,6 @@ pub use client::{Client, Fetched, Options, Validator, place};
 pub use credentials::{Credentials, Keychain};
 pub use error::UpstreamError;
 pub use guard::Guard;
+pub use mmap::Mapped;
 pub use reference::ImageReference;
 pub use registry::{FetchedManifest, Registry};

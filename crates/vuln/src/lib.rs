@@ -12,6 +12,7 @@ pub mod image;
 pub mod layer;
 pub mod license;
 pub mod limits;
+pub mod look;
 pub mod matching;
 pub mod merge;
 pub mod misconfig;

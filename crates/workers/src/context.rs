@@ -89,6 +89,11 @@ impl JobContext {
         if self.stop.is_cancelled() { Err(JobError::Stopped) } else { Ok(()) }
     }
 
+    /// Whether it shall stop because a person asked for it.
+    pub fn was_cancelled(&self) -> bool {
+        self.stop_reason() == Some(StopReason::Cancelled)
+    }
+
     /// Waits until the job shall stop: for `select!` beside long waits.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;

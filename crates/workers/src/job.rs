@@ -60,6 +60,11 @@ pub trait Job: Send + Sync + 'static {
     /// The pause after the first failed attempt; doubled with each, up to [`LONGEST_PAUSE`].
     const PAUSE: Duration = Duration::from_secs(10);
 
+    /// How many of this one run at the same time in one process, where that is a setting.
+    fn parallel(&self) -> usize {
+        Self::PARALLEL
+    }
+
     /// What it is told. Stored as JSON: members are added with a default, never renamed.
     type Payload: Serialize + DeserializeOwned + Send + Sync;
 
@@ -94,7 +99,7 @@ impl<J: Job> AnyJob for J {
     }
 
     fn parallel(&self) -> usize {
-        J::PARALLEL.max(1)
+        Job::parallel(self).max(1)
     }
 
     fn pause(&self, attempt: i64) -> Duration {

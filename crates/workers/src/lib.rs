@@ -14,6 +14,7 @@ mod job;
 pub mod maintenance;
 mod runner;
 mod running;
+pub mod scan;
 mod schedule;
 pub mod upkeep;
 

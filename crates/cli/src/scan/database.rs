@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
 
-use crate::mmap::MappedDb;
+use upstream::Mapped;
+
 use crate::output;
 
 /// An opened database.
@@ -14,7 +15,7 @@ pub(super) enum Database {
     /// Imported for this scan.
     Made(Vec<u8>),
     /// A file.
-    Mapped(MappedDb),
+    Mapped(Mapped),
 }
 
 impl Database {
@@ -22,7 +23,7 @@ impl Database {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         if !path.is_dir() {
             let hint = || format!("make one with `bonded advisories build --db {} FEEDS`", path.display());
-            return MappedDb::open(path).with_context(hint).map(Self::Mapped);
+            return Mapped::open(path).with_context(hint).map(Self::Mapped);
         }
         let mut update = Update::new();
         for feed in feeds(path)? {
@@ -35,7 +36,7 @@ impl Database {
     pub(super) fn db(&self) -> anyhow::Result<Db<'_>> {
         match self {
             Self::Made(bytes) => Ok(Db::open(bytes)?),
-            Self::Mapped(map) => map.db(),
+            Self::Mapped(map) => Ok(Db::open(map)?),
         }
     }
 }

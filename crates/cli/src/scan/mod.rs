@@ -1,13 +1,14 @@
 //! `bonded scan`: everything that can be said of a source without a server.
 
 mod database;
-mod visitor;
+mod looking;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use vuln::db::{Db, stale_feeds};
+use vuln::look::{Interest, MalwareList, Seen};
 use vuln::matching::{self, IgnoreFile, Options, VexDocument};
 use vuln::report::{self, ScanReport, Target};
 use vuln::secrets::SecretRules;
@@ -18,7 +19,7 @@ use crate::command::Outcome;
 use crate::input::{self, Input, InputArgs};
 use crate::{clock, output};
 use database::Database;
-use visitor::{Looking, MalwareList, Seen};
+use looking::Looking;
 
 /// What a scan can look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -154,12 +155,13 @@ pub(crate) fn run(args: ScanArgs) -> anyhow::Result<Outcome> {
         ),
         None => SecretRules::embedded()?,
     };
-    let malware = args.malware.as_ref().map(|path| MalwareList::parse(&read_text(path)?)).transpose()?;
-    let looking = Looking::new(
-        args.looks_for(Scanner::Secret).then_some(rules.as_ref()),
-        args.looks_for(Scanner::Misconfig),
-        malware.as_ref(),
-    );
+    let malware = args.malware.as_deref().map(read_text).transpose()?;
+    let malware = malware.map(|text| MalwareList::parse(&text)).transpose()?;
+    let looking = Looking::new(Interest {
+        secrets: args.looks_for(Scanner::Secret).then_some(rules.as_ref()),
+        misconfig: args.looks_for(Scanner::Misconfig),
+        malware: malware.as_ref(),
+    });
     output::progress(&format!("reading {}", args.source));
     let input = input::load(&args.source, &args.input, Some(&looking))?;
     for note in &input.notes {

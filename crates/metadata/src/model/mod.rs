@@ -20,8 +20,10 @@ pub mod project;
 pub mod rebuild;
 pub mod referrers;
 pub mod repository;
+pub mod scan;
 pub mod seal;
 pub mod sealed;
+pub mod setting;
 pub mod tag;
 pub mod upload;
 

@@ -5,12 +5,14 @@ mod members;
 mod projects;
 mod repositories;
 mod roles;
+mod scanning;
 mod users;
 
 pub use bootstrap::ADMIN;
 pub use members::{Member, MemberChange, plain};
 pub use projects::{NewProject, ProjectRef, ProjectView};
 pub use roles::RoleView;
+pub use scanning::{AllowList, ProjectScanning};
 pub use users::{NewUser, UserChange, UserView};
 
 use metadata::CommitError;

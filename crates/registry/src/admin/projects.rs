@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metadata::Timestamp;
 use metadata::model::access::{self, GrantRow, ProjectRow};
-use metadata::model::{GrantId, ProjectId, project};
+use metadata::model::{GrantId, ProjectId, project, setting};
 use oci::{ProjectName, RepoName};
 use policy::{Permission, Permissions, Role, Visibility};
 
@@ -214,6 +214,7 @@ impl Registry {
         let mut tx = self.store.begin().await?;
         access::raise(&mut tx);
         project::delete_empty(&mut tx, fact.id);
+        setting::delete(&mut tx, &super::scanning::name_of(fact.id));
         self.record(&mut tx, caller, "project.delete", Some(fact.id), &fact.name).await?;
         let busy = Error::Conflict(format!("project `{}` is being pushed to; try again", fact.name));
         meaning(self.store.commit(tx).await, "project", busy)?;

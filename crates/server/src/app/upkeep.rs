@@ -10,6 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
+use workers::scan::{
+    self, CatalogueJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RefreshFeeds, ScanAllJob, Scanner,
+};
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
 
@@ -18,16 +21,29 @@ use crate::config::Config;
 /// How often it is looked whether something is due to be scrubbed.
 const SCRUB_EVERY: Duration = Duration::from_hours(1);
 
+/// How often it is looked whether something that was scanned is gone.
+const FORGET_EVERY: Duration = Duration::from_hours(24);
+
 /// Background work waits for what people asked for.
 const PRIORITY: i64 = -50;
 
 /// The runner of this registry, with every kind of job and duty that it knows.
-pub fn runner(registry: &Arc<Registry>, config: &Config) -> Result<Arc<Runner>, JobError> {
+pub fn runner(
+    registry: &Arc<Registry>,
+    scanner: &Arc<Scanner>,
+    config: &Config,
+) -> Result<Arc<Runner>, JobError> {
     let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
     let builder = Runner::builder(registry.store().clone())?
         .job(CollectJob(Arc::clone(registry)))
         .job(ScrubJob(Arc::clone(registry)))
         .job(FsckJob(Arc::clone(registry)))
+        .job(CatalogueJob(Arc::clone(scanner)))
+        .job(JudgeJob(Arc::clone(scanner)))
+        .job(ScanAllJob(Arc::clone(scanner)))
+        .job(FeedsJob(Arc::clone(scanner)))
+        .job(ForgetScansJob(Arc::clone(registry)))
+        .reaction("manifest_pushed", scan::on_push)
         .duty(checkpoint)
         .duty(SealDuty(Arc::clone(registry)));
     Ok(builder.build())
@@ -36,11 +52,12 @@ pub fn runner(registry: &Arc<Registry>, config: &Config) -> Result<Arc<Runner>, 
 /// Starts the runner and what feeds it; they end when `shutdown` is cancelled.
 pub(super) fn start(
     registry: &Arc<Registry>,
+    scanner: &Arc<Scanner>,
     config: &Config,
     shutdown: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
-    let runner = runner(registry, config)?;
+    let runner = runner(registry, scanner, config)?;
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
     if config.gc.enabled {
@@ -49,8 +66,15 @@ pub(super) fn start(
     }
     if let Some(scrub) = scrub(config) {
         let make = move |now| ScrubJob::request(&scrub, now);
-        tasks.push(tokio::spawn(regularly(store, SCRUB_EVERY, shutdown.clone(), make)));
+        tasks.push(tokio::spawn(regularly(store.clone(), SCRUB_EVERY, shutdown.clone(), make)));
     }
+    if scanner.has_feeds() {
+        let make = |now| FeedsJob::request(&RefreshFeeds::default(), now);
+        let every = config.scan.feeds_interval.std();
+        tasks.push(tokio::spawn(regularly(store.clone(), every, shutdown.clone(), make)));
+    }
+    let make = |now| ForgetScansJob::request(&Forget::default(), now);
+    tasks.push(tokio::spawn(regularly(store, FORGET_EVERY, shutdown.clone(), make)));
     Ok(tasks)
 }
 

@@ -74,6 +74,7 @@ impl Config {
             .or_else(|| self.wrong_tls())
             .map(|(_, key, message)| (key, message.to_owned()))
             .or_else(|| self.wrong_database())
+            .or_else(|| self.wrong_scan())
     }
 
     /// Limits and times with which nothing at all could be done.
@@ -96,6 +97,18 @@ impl Config {
             (self.timeouts.tls_handshake.is_zero(), "timeouts.tls_handshake", TIME),
         ];
         rules.into_iter().find(|(broken, ..)| *broken)
+    }
+
+    /// Feeds and forms that are none.
+    fn wrong_scan(&self) -> Option<(&'static str, String)> {
+        let said = |key: &'static str, error: anyhow::Error| (key, format!("{:#}", error.root_cause()));
+        if self.scan.parallel == 0 {
+            return Some(("scan.parallel", "must be at least 1".to_owned()));
+        }
+        if let Err(error) = crate::app::feeds(self) {
+            return Some(said("scan.feeds", error));
+        }
+        crate::app::forms(self).err().map(|error| said("scan.sbom", error))
     }
 
     fn wrong_storage(&self) -> Option<(bool, &'static str, &'static str)> {

@@ -23,6 +23,7 @@ pub mod log;
 pub mod metrics;
 pub mod push;
 pub mod reference;
+pub mod scan;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -60,6 +61,8 @@ pub struct Config {
     pub access: access::Access,
     /// What a push may bring into being, and what it must bring along.
     pub push: push::Push,
+    /// The scanning of artifacts.
+    pub scan: scan::Scan,
     /// How long what was deleted can be restored.
     pub delete: delete::Delete,
     /// The collection of blobs that nothing refers to, and the background check of those that are kept.

@@ -66,6 +66,8 @@ impl TestApp {
     /// A fresh installation on this engine.
     pub(crate) async fn on(engine: Arc<dyn Engine>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
+        // Stories of scanning switch it on.
+        config.scan.on_push = false;
         change(&mut config);
         let clock = Arc::new(ManualClock::default());
         let app = Self::open(engine, Arc::new(MemoryBlobs::new()), clock, Arc::new(config), 1).await;
@@ -95,12 +97,18 @@ impl TestApp {
         };
         let (registry, _corrupt) = Registry::open(parts).await.expect("a registry");
         let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
-        let shared = Arc::new(App { registry: registry.clone(), config: config.clone(), proxies });
+        let scanner = app::scanner(&registry, &config).expect("a scanner");
+        let shared = Arc::new(App {
+            registry: registry.clone(),
+            scanner: scanner.clone(),
+            config: config.clone(),
+            proxies,
+        });
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new("test")));
         metrics.watch_damage(registry.damage().clone());
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let router = shared.router().merge(ops::router(health, metrics, access));
-        let runner = app::runner(&registry, &config).expect("a runner");
+        let runner = app::runner(&registry, &scanner, &config).expect("a runner");
         Self { clock, registry, engine, blobs, config, runner, router, ids: RequestIds::new(seed) }
     }
 

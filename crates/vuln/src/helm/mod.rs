@@ -25,7 +25,7 @@ const MAX_TOTAL_BYTES: usize = 32 << 20;
 const MAX_CHARTS: usize = 8;
 
 /// Files of charts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Charts {
     files: BTreeMap<String, String>,
     bytes: usize,
@@ -53,6 +53,11 @@ pub fn wants(path: &str, size_bytes: u64) -> bool {
 }
 
 impl Charts {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.full
+    }
+
     /// Takes a file that [`wants`] named; too many are said when they are rendered.
     pub fn take(&mut self, path: &str, content: &[u8]) {
         let Ok(text) = std::str::from_utf8(content) else { return };

@@ -37,19 +37,24 @@ pub(super) fn number(key: BlobKey) -> u64 {
     key.number_in(Series::Checkpoint).unwrap_or(0)
 }
 
-/// Makes a segment durable under a key of its own.
-pub(super) async fn publish(
+/// Bytes written at once.
+const PIECE: usize = 4 << 20;
+
+/// Makes an object durable under a key of its own.
+pub(crate) async fn publish(
     blobs: &dyn BlobStore,
     budget: &Budget,
     key: BlobKey,
-    bytes: Bytes,
+    mut bytes: Bytes,
 ) -> Result<(), BlobError> {
     let _memory = match blobs.writer_memory_bytes() {
         0 => None,
         needed => Some(budget.take(needed).await?),
     };
     let mut writer = blobs.begin(key).await?;
-    writer.write(bytes).await?;
+    while !bytes.is_empty() {
+        writer.write(bytes.split_to(bytes.len().min(PIECE))).await?;
+    }
     writer.finish().await.map(drop)
 }
 

@@ -16,6 +16,7 @@ mod rebuild;
 mod segment;
 mod writer;
 
+pub(crate) use chain::publish;
 pub use rebuild::{RebuildError, RebuildOptions, RebuildReport, WrongObject, is_of_other_database, rebuild};
 pub use writer::CheckpointDuty;
 

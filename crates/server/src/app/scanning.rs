@@ -1,0 +1,47 @@
+//! The scanner that the configuration asks for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use registry::Registry;
+use upstream::feeds::{self, Feed, Fetcher};
+use upstream::{Client, Guard, Keychain, Options};
+use vuln::sbom::Format;
+use workers::scan::{Scanner, Settings};
+
+use crate::config::Config;
+
+/// Makes the scanner.
+pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<Scanner>> {
+    let scan = &config.scan;
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let ca_pem = scan.ca_file.as_deref().map(read).transpose().context("scan.ca_file")?;
+    // Who writes the configuration may connect to anything from here anyway.
+    let client = Client::new(&Options { ca_pem, plain_http: false, guard: Guard::anywhere() })?;
+    let keychain = match scan.auth_file.as_deref() {
+        Some(path) => Keychain::parse(&read(path)?).context("scan.auth_file")?,
+        None => Keychain::default(),
+    };
+    let settings = Settings {
+        on_push: scan.on_push,
+        sbom: forms(config)?,
+        parallel: usize::from(scan.parallel),
+        layer_timeout: scan.layer_timeout.std(),
+        max_feed_age: scan.max_feed_age.std(),
+        cache: config.server.data_dir.join("cache"),
+    };
+    let fetcher = Fetcher::new(client, keychain);
+    Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)?))
+}
+
+/// The feeds of the configuration.
+pub(crate) fn feeds(config: &Config) -> anyhow::Result<Vec<Feed>> {
+    feeds::parse(&config.scan.feeds).context("scan.feeds")
+}
+
+/// The forms of bills of materials of the configuration.
+pub(crate) fn forms(config: &Config) -> anyhow::Result<Vec<Format>> {
+    let form = |text: &String| text.parse().map_err(|error| anyhow::anyhow!("scan.sbom: `{text}`: {error}"));
+    config.scan.sbom.iter().map(form).collect()
+}

@@ -1,0 +1,50 @@
+//! `[scan]`: what is in artifacts, what is wrong with them, and where advisories come from.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::types::Duration;
+
+/// The scanning of artifacts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scan {
+    /// Whether what is pushed is scanned, where its project does not decide.
+    pub on_push: bool,
+    /// Advisories, each as `NAME=PLACE`: a file, archive or directory of the server, an https address
+    /// (`#sha256:…` pins its digest), or `oci://HOST/NAME:TAG`. Without any, no verdict is complete.
+    pub feeds: Vec<String>,
+    /// Time after which feeds are asked whether they changed.
+    pub feeds_interval: Duration,
+    /// Age from which a feed that was not renewed makes verdicts incomplete.
+    pub max_feed_age: Duration,
+    /// Certificate authorities (PEM) that the feeds' hosts may have beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Credentials of registries that hold feeds, as `docker login` writes them.
+    pub auth_file: Option<PathBuf>,
+    /// Forms of bills of materials that are attached to images, where the project does not decide otherwise: `spdx-json`,
+    /// `spdx3-json`, `cyclonedx-json`, each with a version (`cyclonedx-json@1.6`) where it has several. Empty: none.
+    pub sbom: Vec<String>,
+    /// Images whose layers one process reads at the same time.
+    pub parallel: u16,
+    /// Longest time for one layer.
+    pub layer_timeout: Duration,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Self {
+            on_push: true,
+            feeds: Vec::new(),
+            feeds_interval: Duration::from_secs(6 * 3600),
+            max_feed_age: Duration::from_secs(7 * 24 * 3600),
+            ca_file: None,
+            auth_file: None,
+            sbom: vec!["spdx-json".to_owned()],
+            parallel: 1,
+            layer_timeout: Duration::from_secs(600),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The advisories of the registry: one database file in blob storage, named by a setting, mapped by every process.
+//!
+//! Invariant: a published file is never changed. The setting moves from one to the next by compare-and-swap, after the
+//! new file is durable; the one before the last is deleted then, so that a process that is about to fetch the last still
+//! finds it.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blobs::{BlobKey, Series};
+use bytes::Bytes;
+use metadata::Timestamp;
+use metadata::model::setting;
+use registry::Registry;
+use serde::{Deserialize, Serialize};
+use upstream::Mapped;
+use vuln::db::{Db, DbError};
+
+use crate::checkpoint::publish;
+use crate::job::JobError;
+
+/// The setting that names the file.
+const SETTING: &str = "advisories";
+/// Bytes read from storage at once.
+const WINDOW: u64 = 4 << 20;
+/// Files of this process begin with it.
+const PREFIX: &str = "advisories-";
+
+/// Which file the advisories are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointer {
+    /// Its object.
+    pub object: String,
+    /// The one before it.
+    pub former: Option<String>,
+    /// Grows with every file.
+    pub generation: u64,
+    /// The generation since when no advisory has changed: verdicts by this one or later are up to date.
+    pub content: u64,
+    /// Its size.
+    pub size_bytes: u64,
+    /// When it was published.
+    pub published_at: Timestamp,
+}
+
+/// The advisories of a moment.
+#[derive(Debug)]
+pub struct Current {
+    /// Which file.
+    pub pointer: Pointer,
+    map: Mapped,
+}
+
+impl Current {
+    /// The database.
+    ///
+    /// # Errors
+    /// Never for a file that was taken; it was checked.
+    pub fn db(&self) -> Result<Db<'_>, DbError> {
+        Db::open(&self.map)
+    }
+
+    /// What a verdict by these advisories notes.
+    pub(super) fn content(&self) -> i64 {
+        i64::try_from(self.pointer.content).unwrap_or(i64::MAX)
+    }
+
+    /// The file's bytes: a bundle for a site without network.
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+/// The advisories as this process has them.
+pub struct Advisories {
+    registry: Arc<Registry>,
+    cache: PathBuf,
+    current: Mutex<Option<Arc<Current>>>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl Advisories {
+    pub(super) fn new(registry: Arc<Registry>, cache: PathBuf) -> Self {
+        Self { registry, cache, current: Mutex::default(), loading: tokio::sync::Mutex::default() }
+    }
+
+    /// Which file the advisories are now; none: there never was one.
+    ///
+    /// # Errors
+    /// If the database cannot be asked.
+    pub async fn pointer(&self) -> Result<Option<Pointer>, JobError> {
+        Ok(self.setting().await?.map(|(pointer, _)| pointer))
+    }
+
+    async fn setting(&self) -> Result<Option<(Pointer, String)>, JobError> {
+        let Some(text) = self.registry.store().setting(SETTING).await? else { return Ok(None) };
+        let pointer = serde_json::from_str(&text)
+            .map_err(|error| JobError::failed(format!("the setting `{SETTING}`: {error}")))?;
+        Ok(Some((pointer, text)))
+    }
+
+    fn known(&self, pointer: &Pointer) -> Option<Arc<Current>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.clone().filter(|current| current.pointer == *pointer)
+    }
+
+    /// The advisories of this moment; none: there never were any.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are damaged.
+    pub async fn current(&self) -> Result<Option<Arc<Current>>, JobError> {
+        let Some(pointer) = self.pointer().await? else { return Ok(None) };
+        if let Some(known) = self.known(&pointer) {
+            return Ok(Some(known));
+        }
+        let _turn = self.loading.lock().await;
+        if let Some(known) = self.known(&pointer) {
+            return Ok(Some(known));
+        }
+        let map = self.load(&pointer).await?;
+        let current = Arc::new(Current { pointer, map });
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&current));
+        Ok(Some(current))
+    }
+
+    /// Brings the file here, unless it is here already, and checks it.
+    async fn load(&self, pointer: &Pointer) -> Result<Mapped, JobError> {
+        let path = self.cache.join(format!("{PREFIX}{}.db", pointer.object.replace('/', "-")));
+        if let Ok(map) = sound(path.clone()).await {
+            return Ok(map);
+        }
+        let key = BlobKey::parse(&pointer.object).map_err(JobError::failed)?;
+        let object = self.registry.blobs().open(key).await.map_err(JobError::retry)?;
+        let object = object.ok_or_else(|| JobError::retry("the advisories were replaced just now"))?;
+        std::fs::create_dir_all(&self.cache).map_err(JobError::retry)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.cache).map_err(JobError::retry)?;
+        let (mut at, size) = (0, object.stat().size);
+        while at < size {
+            let end = size.min(at + WINDOW);
+            let bytes = object.read_at(at..end).await.map_err(JobError::retry)?;
+            file.write_all(&bytes).map_err(JobError::retry)?;
+            at = end;
+        }
+        file.persist(&path).map_err(JobError::retry)?;
+        let map = sound(path.clone()).await.map_err(|error| JobError::failed(error.to_string()))?;
+        forget_others(&self.cache, &path);
+        Ok(map)
+    }
+
+    /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers
+    /// whether it was this process that did.
+    ///
+    /// # Errors
+    /// If it cannot be made durable.
+    pub(super) async fn publish(&self, bytes: Bytes, changed: bool) -> Result<bool, JobError> {
+        let former = self.setting().await?;
+        let generation = Db::open(&bytes).map_err(JobError::failed)?.generation();
+        let random = u32::try_from(self.registry.store().random().below(1 << 32)).unwrap_or(0);
+        let key = BlobKey::of_series(Series::Advisories, generation, random);
+        let size_bytes = bytes.len() as u64;
+        publish(&**self.registry.blobs(), self.registry.budget(), key, bytes)
+            .await
+            .map_err(JobError::retry)?;
+        let content =
+            former.as_ref().map_or(generation, |(known, _)| if changed { generation } else { known.content });
+        let pointer = Pointer {
+            object: key.to_string(),
+            former: former.as_ref().map(|(known, _)| known.object.clone()),
+            generation,
+            content,
+            size_bytes,
+            published_at: self.registry.store().now(),
+        };
+        let mut tx = self.registry.store().begin().await?;
+        let text = serde_json::to_string(&pointer).map_err(JobError::failed)?;
+        setting::replace(&mut tx, SETTING, former.as_ref().map(|(_, text)| text.as_str()), &text);
+        let outcome = self.registry.store().commit(tx).await;
+        let loser = match &outcome {
+            Ok(()) => former.and_then(|(known, _)| known.former),
+            Err(error) if error.is_conflict() => Some(pointer.object),
+            // It may have been kept.
+            Err(_) => None,
+        };
+        if let Some(key) = loser.and_then(|text| BlobKey::parse(&text).ok())
+            && let Err(error) = self.registry.blobs().delete(key).await
+        {
+            tracing::warn!(%error, object = %key, "old advisories could not be deleted");
+        }
+        match outcome {
+            Err(error) if error.is_conflict() => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        }
+    }
+}
+
+/// Maps a file and compares it with its own digest.
+async fn sound(path: PathBuf) -> io::Result<Mapped> {
+    let check = move || {
+        let map = Mapped::open(&path)?;
+        Db::open(&map).and_then(|db| db.verify()).map_err(io::Error::other)?;
+        Ok(map)
+    };
+    tokio::task::spawn_blocking(check).await.map_err(io::Error::other)?
+}
+
+/// Deletes files of former advisories. One that is still mapped stays readable.
+fn forget_others(cache: &Path, kept: &Path) {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let old = entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.path() != kept;
+        if old && let Err(error) = std::fs::remove_file(entry.path()) {
+            tracing::debug!(%error, "a file of former advisories stays");
+        }
+    }
+}

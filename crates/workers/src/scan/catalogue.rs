@@ -1,0 +1,136 @@
+//! The first stage: layers that were never read are read, and what they state is kept.
+
+use std::sync::Arc;
+
+use metadata::jobs;
+use metadata::model::scan::{self, Attempt, ScanStatus};
+use oci::Digest;
+
+use super::image::Image;
+use super::{Scanner, Target, layer};
+use crate::context::JobContext;
+use crate::job::{Job, JobError};
+
+/// Reads the layers of an artifact, then has it judged.
+#[derive(Clone, Debug)]
+pub struct CatalogueJob(pub Arc<Scanner>);
+
+impl Job for CatalogueJob {
+    const NAME: &'static str = registry::scan::STAGES[0];
+    const ATTEMPTS: u32 = 4;
+    type Payload = Target;
+
+    fn parallel(&self) -> usize {
+        self.0.settings.parallel
+    }
+
+    async fn run(&self, target: Target, context: &JobContext) -> Result<(), JobError> {
+        let outcome = self.catalogue(&target, context).await;
+        explain(&self.0, &target, context, outcome).await
+    }
+}
+
+impl CatalogueJob {
+    async fn catalogue(&self, target: &Target, context: &JobContext) -> Result<(), JobError> {
+        let scanner = &*self.0;
+        let Some(image) = Image::find(scanner, &target.digest).await? else {
+            context.info("the artifact is gone");
+            return Ok(());
+        };
+        if target.pushed && !is_wanted(scanner, &image, context).await? {
+            context.info("this project does not scan what is pushed");
+            return Ok(());
+        }
+        if image.is_opaque() {
+            return unsupported(scanner, target, &image, context).await;
+        }
+        let layers = image.layers();
+        let known = scanner.store().catalogued_layers(&layers, layer::VERSION).await?;
+        let total = i64::try_from(layers.len()).unwrap_or(i64::MAX);
+        context.progress(0, Some(total));
+        for (done, digest) in (1..).zip(&layers) {
+            context.check()?;
+            if known.contains(digest) {
+                context.info(format!("layer {digest} is known"));
+            } else {
+                self.read(digest, context).await?;
+            }
+            context.progress(done, Some(total));
+        }
+        let now = scanner.store().now();
+        let mut tx = scanner.store().begin().await?;
+        let mut judge = target.judge(now);
+        judge.project = context.project();
+        jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, judge);
+        context.complete(tx).await
+    }
+
+    async fn read(&self, digest: &Digest, context: &JobContext) -> Result<(), JobError> {
+        context.info(format!("reading layer {digest}"));
+        let content = layer::read(&self.0, digest, context).await?;
+        let content = content.map_err(|error| JobError::failed(format!("layer {digest}: {error}")))?;
+        let mut tx = self.0.store().begin().await?;
+        scan::put_layer(&mut tx, digest, layer::VERSION, content, self.0.store().now());
+        tx.relaxed();
+        context.commit(tx).await
+    }
+}
+
+/// Whether what was pushed is scanned: its project decides, else the system.
+async fn is_wanted(scanner: &Scanner, image: &Image, context: &JobContext) -> Result<bool, JobError> {
+    let project = context.project().map_or(image.place.project, Into::into);
+    let decided = scanner.registry.scanning_in(project).await.map_err(JobError::retry)?;
+    Ok(decided.on_push.unwrap_or(scanner.settings.on_push))
+}
+
+/// An index is what its images are, and what is about another artifact is evidence; of all else it is said that it cannot
+/// be scanned.
+async fn unsupported(
+    scanner: &Scanner,
+    target: &Target,
+    image: &Image,
+    context: &JobContext,
+) -> Result<(), JobError> {
+    if !image.manifest.children.is_empty() || image.is_about_another() {
+        return Ok(());
+    }
+    let reason = "none of its layers is an archive of files";
+    let mut tx = scanner.store().begin().await?;
+    let attempt = Attempt {
+        digest: &target.digest,
+        id: scanner.store().ids().next().await?,
+        status: ScanStatus::Unsupported,
+        reason: Some(reason),
+        job: context.lease().id,
+    };
+    scan::put_attempt(&mut tx, &attempt, scanner.store().now());
+    context.complete(tx).await
+}
+
+/// Keeps why an artifact could not be scanned, when no further attempt follows. That an artifact cannot be read is an
+/// answer, and no failure of the job that found it.
+pub(super) async fn explain(
+    scanner: &Scanner,
+    target: &Target,
+    context: &JobContext,
+    outcome: Result<(), JobError>,
+) -> Result<(), JobError> {
+    let (reason, outcome) = match outcome {
+        Err(JobError::Failed { reason }) => (reason, Ok(())),
+        Err(JobError::Stopped) | Ok(()) => return outcome,
+        Err(error) if context.is_last_attempt() => (error.to_string(), Err(error)),
+        Err(_) => return outcome,
+    };
+    context.warn(format!("not scanned: {reason}"));
+    let mut tx = scanner.store().begin().await?;
+    let attempt = Attempt {
+        digest: &target.digest,
+        id: scanner.store().ids().next().await?,
+        status: ScanStatus::Failed,
+        reason: Some(&reason),
+        job: context.lease().id,
+    };
+    scan::put_attempt(&mut tx, &attempt, scanner.store().now());
+    context.commit(tx).await?;
+    outcome
+}

@@ -1,0 +1,222 @@
+//! Bills of materials that others hung beside an image: referrers, cosign's `.sbom` and `.att` tags, BuildKit's
+//! attestation manifests in the image's index.
+//!
+//! They are statements, not observations: what they name is judged too, what our own reading saw stays. Nobody's
+//! signature is verified here, so that none counts as attested. A document that cannot be read is a problem of the scan,
+//! which is then incomplete.
+
+use bytes::Bytes;
+use data_encoding::{BASE64, BASE64URL};
+use metadata::model::scan::Related;
+use oci::{Descriptor, Digest, Manifest, MediaType};
+use serde_json::Value;
+use vuln::sbom::{self, Limits, Provenance, Strictness};
+use vuln::{Inventory, Problem};
+
+use super::image::Image;
+use super::{Scanner, sbom as own};
+use crate::job::JobError;
+
+/// Largest document that is read.
+const DOCUMENT_BYTES: u64 = 64 << 20;
+/// Manifests about one image that are looked at.
+const MANIFESTS: u32 = 200;
+/// Documents that are read.
+const DOCUMENTS: usize = 32;
+
+/// What others say of an image.
+#[derive(Debug, Default)]
+pub(super) struct Foreign {
+    /// What is in it, as they say.
+    pub inventories: Vec<(Provenance, Inventory)>,
+    /// Documents that could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// A blob that may hold a bill of materials.
+struct Candidate {
+    layer: Descriptor,
+    provenance: Provenance,
+}
+
+/// Reads what hangs beside an image in the repository where it was found.
+pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Foreign, JobError> {
+    let mut foreign = Foreign::default();
+    for Candidate { layer, provenance } in candidates(scanner, image).await?.into_iter().take(DOCUMENTS) {
+        match document(scanner, &layer).await? {
+            Ok(Some(inventory)) => foreign.inventories.push((provenance, inventory)),
+            Ok(None) => {}
+            Err(message) => foreign.problems.push(Problem {
+                source: "sbom".to_owned(),
+                path: layer.digest.to_string(),
+                message: format!("a bill of materials beside the image cannot be used: {message}"),
+            }),
+        }
+    }
+    Ok(foreign)
+}
+
+async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, JobError> {
+    let store = scanner.store();
+    let repository = image.place.repository;
+    let mut found = Vec::new();
+    for referrer in store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await? {
+        let Some(manifest) = parse(&referrer) else { continue };
+        if manifest.annotations.contains_key(own::PRODUCER) {
+            continue;
+        }
+        let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
+        found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
+    }
+    let name = format!("{}-{}", image.digest.algorithm().name(), image.digest.hex());
+    let tags = [format!("{name}.sbom"), format!("{name}.att")];
+    for tagged in store.tagged_with_bytes(repository, &tags).await? {
+        let Some(manifest) = parse(&tagged) else { continue };
+        let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
+        found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
+    }
+    for index in store.indexes_of(repository, &image.digest, MANIFESTS).await? {
+        let Some(index) = parse(&index) else { continue };
+        for attestation in attestations(&index, &image.digest) {
+            let Some(stored) = store.manifest_anywhere(&attestation).await? else { continue };
+            let Ok(media_type) = stored.media_type.parse() else { continue };
+            let Ok(manifest) = Manifest::parse(&media_type, &stored.bytes) else { continue };
+            let declared = |layer| Candidate { layer, provenance: Provenance::Declared };
+            found.extend(manifest.layers.into_iter().filter(may_be_document).map(declared));
+        }
+    }
+    Ok(found)
+}
+
+fn parse(related: &Related) -> Option<Manifest> {
+    let media_type: MediaType = related.media_type.parse().ok()?;
+    Manifest::parse(&media_type, &related.bytes).ok()
+}
+
+/// BuildKit's manifests in an index that are about one of its images.
+fn attestations(index: &Manifest, image: &Digest) -> Vec<Digest> {
+    let about = |child: &&Descriptor| {
+        let note = |key: &str| child.annotations.get(key).map(String::as_str);
+        note("vnd.docker.reference.type") == Some("attestation-manifest")
+            && note("vnd.docker.reference.digest") == Some(&image.to_string())
+    };
+    index.children.iter().filter(about).map(|child| child.digest).collect()
+}
+
+/// Whether a blob's media type is one of bills of materials or of statements that may hold one.
+fn may_be_document(layer: &Descriptor) -> bool {
+    let media_type = layer.media_type.as_str();
+    let statement =
+        layer.annotations.get("in-toto.io/predicate-type").or(layer.annotations.get("predicateType"));
+    // What says that it states something else is left alone.
+    if statement.is_some_and(|kind| !is_bill(kind)) {
+        return false;
+    }
+    is_bill(media_type)
+        || ["application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"].contains(&media_type)
+        || media_type.starts_with("application/vnd.dev.sigstore.bundle")
+}
+
+fn is_bill(kind: &str) -> bool {
+    ["spdx", "cyclonedx", "syft"].iter().any(|name| kind.to_ascii_lowercase().contains(name))
+}
+
+/// The inventory of a document; `None`: it is a statement about something else. The inner error is the document's.
+async fn document(
+    scanner: &Scanner,
+    layer: &Descriptor,
+) -> Result<Result<Option<Inventory>, String>, JobError> {
+    let open = scanner.registry.open_stored(&layer.digest).await.map_err(JobError::retry)?;
+    let Some(open) = open else { return Ok(Err("it is not there".to_owned())) };
+    let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
+        return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));
+    };
+    tokio::task::spawn_blocking(move || inventory(&bytes)).await.map_err(JobError::retry)
+}
+
+fn inventory(bytes: &Bytes) -> Result<Option<Inventory>, String> {
+    let bill = match unwrap(bytes)? {
+        Content::Bill(bill) => bill,
+        Content::Other => return Ok(None),
+        Content::Plain => bytes.to_vec(),
+    };
+    let reading =
+        sbom::read(&bill, Strictness::Lenient, &Limits::default()).map_err(|error| error.to_string())?;
+    Ok(Some(reading.document.inventory))
+}
+
+/// What a document turned out to be.
+enum Content {
+    /// A statement with a bill of materials in it.
+    Bill(Vec<u8>),
+    /// A statement about something else.
+    Other,
+    /// No statement.
+    Plain,
+}
+
+/// Takes envelope and statement off: DSSE (alone or in a Sigstore bundle), in-toto.
+fn unwrap(bytes: &[u8]) -> Result<Content, String> {
+    let Ok(outer) = serde_json::from_slice::<Value>(bytes) else { return Ok(Content::Plain) };
+    let envelope = outer.get("dsseEnvelope").unwrap_or(&outer);
+    let statement = match envelope.get("payload").and_then(Value::as_str) {
+        Some(payload) => {
+            let decoded = BASE64.decode(payload.as_bytes()).or_else(|_| BASE64URL.decode(payload.as_bytes()));
+            let decoded = decoded.map_err(|_| "the envelope's payload is no base64".to_owned())?;
+            serde_json::from_slice(&decoded).map_err(|error| format!("the envelope's payload: {error}"))?
+        }
+        None => outer,
+    };
+    let Some(kind) = statement.get("predicateType").and_then(Value::as_str) else {
+        return Ok(Content::Plain);
+    };
+    if !is_bill(kind) {
+        return Ok(Content::Other);
+    }
+    // Early versions of cosign put the document into a text.
+    let predicate = statement.get("predicate").unwrap_or(&Value::Null);
+    let predicate = predicate.get("Data").unwrap_or(predicate);
+    Ok(Content::Bill(match predicate {
+        Value::String(text) => text.clone().into_bytes(),
+        other => other.to_string().into_bytes(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BILL: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"components":[
+        {"type":"library","name":"log4j-core","group":"org.apache.logging.log4j","version":"2.14.1",
+         "purl":"pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1"}]}"#;
+
+    fn names(bytes: String) -> Result<Option<Vec<String>>, String> {
+        let found = inventory(&bytes.into())?;
+        Ok(found.map(|it| it.packages.into_iter().map(|package| package.name).collect()))
+    }
+
+    #[test]
+    fn bills_are_found_plain_in_statements_and_in_envelopes() {
+        let expected = Ok(Some(vec!["log4j-core".to_owned()]));
+        assert_eq!(names(BILL.to_owned()), expected);
+        let statement =
+            format!(r#"{{"_type":"x","predicateType":"https://cyclonedx.org/bom","predicate":{BILL}}}"#);
+        assert_eq!(names(statement.clone()), expected);
+        let payload = BASE64.encode(statement.as_bytes());
+        assert_eq!(
+            names(format!(r#"{{"payloadType":"application/vnd.in-toto+json","payload":"{payload}"}}"#)),
+            expected
+        );
+        assert_eq!(names(format!(r#"{{"dsseEnvelope":{{"payload":"{payload}"}}}}"#)), expected);
+    }
+
+    #[test]
+    fn other_statements_are_passed_over_and_broken_documents_are_said() {
+        assert_eq!(
+            names(r#"{"predicateType":"https://slsa.dev/provenance/v1","predicate":{}}"#.to_owned()),
+            Ok(None)
+        );
+        assert!(names(r#"{"payload":"%"}"#.to_owned()).is_err());
+        assert!(names("{".to_owned()).is_err());
+    }
+}

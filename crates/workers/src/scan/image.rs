@@ -1,0 +1,92 @@
+//! An artifact as scanning sees it: which of its layers are archives, what its configuration says.
+
+use bytes::Bytes;
+use metadata::model::scan::{AnyManifest, Place};
+use oci::{Digest, Manifest, MediaType};
+use registry::Registry;
+use serde_json::Value;
+use vuln::ScanError;
+
+use super::Scanner;
+use crate::job::JobError;
+
+/// Largest configuration that is read.
+const CONFIG_BYTES: u64 = 8 << 20;
+
+/// An image, chart or other artifact with layers.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// Its manifest.
+    pub digest: Digest,
+    /// A repository that holds it.
+    pub place: Place,
+    /// Its manifest, parsed.
+    pub manifest: Manifest,
+    /// Size of the manifest.
+    pub manifest_bytes: Bytes,
+}
+
+impl Image {
+    /// Finds the artifact, wherever it is; none: it is gone.
+    pub(super) async fn find(scanner: &Scanner, digest: &Digest) -> Result<Option<Self>, JobError> {
+        let found = scanner.store().manifest_anywhere(digest).await?;
+        let Some(AnyManifest { place, media_type, bytes }) = found else { return Ok(None) };
+        Ok(Some(Self::parse(*digest, place, &media_type, bytes)?))
+    }
+
+    /// The artifact of a stored manifest.
+    pub(super) fn parse(
+        digest: Digest,
+        place: Place,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Self, JobError> {
+        let media_type: MediaType = media_type.parse().map_err(JobError::failed)?;
+        let manifest = Manifest::parse(&media_type, &bytes).map_err(JobError::failed)?;
+        Ok(Self { digest, place, manifest, manifest_bytes: bytes })
+    }
+
+    /// Layers that are archives of files, lowest first.
+    pub(super) fn layers(&self) -> Vec<Digest> {
+        let archives = self.manifest.layers.iter().filter(|layer| layer.media_type.as_str().contains("tar"));
+        archives.map(|layer| layer.digest).collect()
+    }
+
+    /// Whether there is nothing in it that could be read: an index, a signature, a document.
+    pub(super) fn is_opaque(&self) -> bool {
+        !self.manifest.children.is_empty() || self.layers().is_empty()
+    }
+
+    /// What it is about, if it is about something else.
+    pub(super) fn is_about_another(&self) -> bool {
+        self.manifest.subject.is_some()
+    }
+
+    /// The configuration, if it is one of an image.
+    pub(super) async fn config(&self, registry: &Registry) -> Result<Option<Value>, JobError> {
+        let Some(config) = &self.manifest.config else { return Ok(None) };
+        if !config.media_type.as_str().contains("image") {
+            return Ok(None);
+        }
+        let open = registry.open_stored(&config.digest).await.map_err(JobError::retry)?;
+        let Some(open) = open else { return Ok(None) };
+        let bytes = open.read_all(CONFIG_BYTES).await.map_err(JobError::retry)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
+/// The diffIDs that a configuration states are those of the layers: else it describes other content.
+pub(super) fn check_layers(config: Option<&Value>, found: &[Option<Digest>]) -> Result<(), ScanError> {
+    let stated = config.and_then(|config| config.pointer("/rootfs/diff_ids")?.as_array());
+    let Some(stated) = stated else { return Ok(()) };
+    for (stated, found) in stated.iter().filter_map(Value::as_str).zip(found) {
+        if found.is_some_and(|found| found.to_string() != stated) {
+            let found = found.map_or_else(String::new, |digest| digest.to_string());
+            return Err(ScanError::Malformed {
+                what: "layer",
+                why: format!("content is {found}, configuration states {stated}"),
+            });
+        }
+    }
+    Ok(())
+}

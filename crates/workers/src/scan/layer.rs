@@ -1,0 +1,165 @@
+//! One layer: a stored blob as the stream that the cataloguer reads, and what is kept of it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use blobs::OpenBlob;
+use bytes::{Buf as _, Bytes};
+use oci::Digest;
+use registry::Registry;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use vuln::layer::{CATALOGUER_VERSION, Mode, catalogue_layer_with};
+use vuln::look::{Interest, Look, Seen};
+use vuln::secrets::SecretRules;
+use vuln::{LayerResult, LayerSource, Limits, Pulse, ScanError};
+
+use super::Scanner;
+use super::quiet::quietly;
+use crate::context::JobContext;
+use crate::job::JobError;
+
+/// Bytes read from storage at once.
+const WINDOW: u64 = 1 << 20;
+/// Effort of zstd: three times smaller than without, at a cost that does not show.
+const EFFORT: i32 = 3;
+/// Largest record that is read back, decompressed.
+const MOST_BYTES: usize = 1 << 30;
+
+/// The extractors' version under which layers are kept. Raised with [`CATALOGUER_VERSION`], and here when what is looked
+/// at beside packages changes.
+pub(super) const VERSION: u32 = CATALOGUER_VERSION * 100 + 1;
+
+/// What is kept of a layer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// What it states about packages.
+    pub result: LayerResult,
+    /// What was seen beside.
+    pub seen: Seen,
+}
+
+impl Record {
+    fn pack(&self) -> io::Result<Bytes> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), EFFORT)?;
+        serde_json::to_writer(&mut encoder, self)?;
+        Ok(encoder.finish()?.into())
+    }
+
+    /// Reads a record back.
+    pub(super) fn unpack(bytes: &[u8]) -> io::Result<Self> {
+        let text = zstd::bulk::decompress(bytes, bounded(bytes))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
+
+/// The size that a frame states, within bounds; a stream has none.
+fn bounded(frame: &[u8]) -> usize {
+    let stated = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
+    stated.and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST_BYTES).min(MOST_BYTES)
+}
+
+/// A stored blob as a layer: read window by window from storage, each checked as a pull's bytes are.
+struct StoredLayer {
+    registry: Arc<Registry>,
+    open: OpenBlob,
+    runtime: Handle,
+}
+
+impl LayerSource for StoredLayer {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(Reading { layer: self, at: 0, window: Bytes::new() }))
+    }
+}
+
+struct Reading<'a> {
+    layer: &'a StoredLayer,
+    at: u64,
+    window: Bytes,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let StoredLayer { registry, open, runtime } = self.layer;
+        let size = open.stat().size;
+        if self.window.is_empty() && self.at < size {
+            let end = size.min(self.at + WINDOW);
+            let read = async {
+                let body = registry.read_stored(open, self.at..end).await.map_err(io::Error::other)?;
+                body.collect().await.map_err(io::Error::other)
+            };
+            self.window = runtime.block_on(read)?;
+            self.at = end;
+        }
+        let count = into.len().min(self.window.len());
+        self.window.copy_to_slice(&mut into[..count]);
+        Ok(count)
+    }
+}
+
+/// Tells the reading thread to stop when the one who waits is gone.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Reads a layer; the outer error is worth another attempt, the inner one is the layer's.
+pub(super) async fn read(
+    scanner: &Scanner,
+    digest: &Digest,
+    context: &JobContext,
+) -> Result<Result<Bytes, ScanError>, JobError> {
+    let open = scanner.registry.open_stored(digest).await.map_err(JobError::retry)?;
+    let Some(open) = open else {
+        return Ok(Err(ScanError::Missing(format!("layer {digest}"))));
+    };
+    let layer = StoredLayer { registry: Arc::clone(&scanner.registry), open, runtime: Handle::current() };
+    let (rules, allowed) = (Arc::clone(&scanner.rules), scanner.settings.layer_timeout);
+    let stop = StopOnDrop(Arc::default());
+    let stopped = Arc::clone(&stop.0);
+    let work = quietly("scan-layer", move || catalogue(&layer, &rules, allowed, &stopped));
+    tokio::select! {
+        () = context.stopped() => Err(JobError::Stopped),
+        read = work => match read? {
+            // Storage that fails now may answer later.
+            Err(ScanError::Read(error)) => Err(JobError::retry(format!("layer {digest}: {error}"))),
+            other => Ok(other),
+        },
+    }
+}
+
+fn catalogue(
+    layer: &StoredLayer,
+    rules: &SecretRules,
+    allowed: Duration,
+    stopped: &AtomicBool,
+) -> Result<Bytes, ScanError> {
+    let begun = Instant::now();
+    let watch = || match stopped.load(Ordering::Relaxed) {
+        true => Pulse::Cancelled,
+        false if begun.elapsed() > allowed => Pulse::TimeOver,
+        false => Pulse::Go,
+    };
+    let mut look = Look::new(Interest { secrets: Some(rules), misconfig: true, malware: None });
+    let result = catalogue_layer_with(layer, Mode::Image, &Limits::default(), &watch, &mut look)?;
+    Record { result, seen: look.finish() }.pack().map_err(ScanError::Read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        let result = LayerResult { version: CATALOGUER_VERSION, entries: 7, ..LayerResult::default() };
+        let packed = Record { result: result.clone(), seen: Seen::default() }.pack().expect("packed");
+        let back = Record::unpack(&packed).expect("unpacked");
+        assert_eq!((back.result, back.seen), (result, Seen::default()));
+        assert!(Record::unpack(b"not a frame").is_err());
+    }
+}

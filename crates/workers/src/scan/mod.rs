@@ -1,0 +1,196 @@
+//! Scanning in the registry: what is in artifacts, what is wrong with them, and the same again as advisories change.
+//!
+//! An image is scanned in two stages, jobs of their own: [`CatalogueJob`] reads the layers that were never read before
+//! and keeps what each states; [`JudgeJob`] puts the layers of an image together, asks the advisories and keeps the
+//! verdict. A layer is read once, whatever images it is in; new advisories cost the second stage only. A report is made
+//! when somebody asks for it ([`Scanner::report`]), from the layers and the advisories of that moment.
+//!
+//! Invariants: what could not be read is `failed`, what could not be judged `incomplete`, never clean; a failed attempt
+//! leaves the last verdict; layers are read on threads of the lowest priority.
+
+mod advisories;
+mod catalogue;
+mod feeds;
+mod foreign;
+mod forget;
+mod image;
+mod judge;
+mod layer;
+mod quiet;
+mod report;
+mod sbom;
+mod sweep;
+
+pub use advisories::{Advisories, Current, Pointer};
+pub use catalogue::CatalogueJob;
+pub use feeds::{FeedsJob, RefreshFeeds};
+pub use forget::{Forget, ForgetScansJob};
+pub use judge::JudgeJob;
+pub use report::ReportError;
+pub use sweep::{ScanAll, ScanAllJob};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::jobs::NewJob;
+use metadata::outbox::Event;
+use metadata::{Store, Timestamp};
+use oci::Digest;
+use registry::Registry;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use upstream::feeds::{Feed, Fetcher};
+use vuln::sbom::Format;
+use vuln::secrets::SecretRules;
+
+use crate::job::{Job as _, JobError};
+
+/// What somebody waits for goes first, then what was just pushed, then what changed advisories ask for, then sweeps.
+pub mod priority {
+    /// Somebody asked for this artifact.
+    pub const ASKED: i64 = 20;
+    /// It was pushed.
+    pub const PUSHED: i64 = 10;
+    /// Advisories changed.
+    pub const ADVISORIES: i64 = -10;
+    /// A scan of everything.
+    pub const SWEEP: i64 = -20;
+}
+
+/// How scanning works here.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether what is pushed is scanned, where the project does not decide.
+    pub on_push: bool,
+    /// Forms of bills of materials that are attached to images, where the project does not decide otherwise.
+    pub sbom: Vec<Format>,
+    /// Images whose layers are read at the same time by one process.
+    pub parallel: usize,
+    /// Longest time for one layer.
+    pub layer_timeout: Duration,
+    /// A feed that was not renewed for longer makes verdicts incomplete.
+    pub max_feed_age: Duration,
+    /// Where this process keeps its copy of the advisories.
+    pub cache: PathBuf,
+}
+
+/// Reports made at the same time by one process; each holds an inventory.
+const REPORTS: usize = 2;
+
+/// All that scanning needs. Shared by the jobs and by the requests that ask for reports.
+pub struct Scanner {
+    registry: Arc<Registry>,
+    advisories: Advisories,
+    feeds: Vec<Feed>,
+    fetcher: Fetcher,
+    rules: Arc<SecretRules>,
+    settings: Settings,
+    reports: Semaphore,
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scanner").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Scanner {
+    /// A scanner of this registry, whose advisories come from `feeds`.
+    ///
+    /// # Errors
+    /// If the rules that it is built with cannot be used.
+    pub fn new(
+        registry: Arc<Registry>,
+        feeds: Vec<Feed>,
+        fetcher: Fetcher,
+        settings: Settings,
+    ) -> Result<Self, JobError> {
+        let rules = SecretRules::embedded().map_err(JobError::failed)?;
+        let advisories = Advisories::new(Arc::clone(&registry), settings.cache.clone());
+        Ok(Self { registry, advisories, feeds, fetcher, rules, settings, reports: Semaphore::new(REPORTS) })
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The advisories.
+    pub fn advisories(&self) -> &Advisories {
+        &self.advisories
+    }
+
+    /// Whether advisories come from somewhere.
+    pub fn has_feeds(&self) -> bool {
+        !self.feeds.is_empty()
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn store(&self) -> &Store {
+        self.registry.store()
+    }
+}
+
+/// An artifact to be scanned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// Its manifest.
+    pub digest: Digest,
+    /// How urgent.
+    #[serde(default)]
+    pub priority: i64,
+    /// It was just pushed: projects decide whether it is scanned at all.
+    #[serde(default)]
+    pub pushed: bool,
+    /// Only the advisories changed.
+    #[serde(default)]
+    pub rejudged: bool,
+}
+
+impl Target {
+    /// An artifact.
+    pub fn new(digest: Digest, priority: i64) -> Self {
+        Self { digest, priority, pushed: false, rejudged: false }
+    }
+
+    /// The job that scans it from the beginning.
+    pub fn job(&self, now: Timestamp) -> NewJob {
+        let payload = serde_json::to_string(self).unwrap_or_default();
+        NewJob::new(CatalogueJob::NAME, payload, now)
+            .attempts(CatalogueJob::ATTEMPTS)
+            .dedupe(self.digest.to_string())
+            .priority(self.priority)
+    }
+
+    /// The job that judges what was catalogued.
+    fn judge(&self, now: Timestamp) -> NewJob {
+        let payload = serde_json::to_string(self).unwrap_or_default();
+        NewJob::new(JudgeJob::NAME, payload, now)
+            .attempts(JudgeJob::ATTEMPTS)
+            .dedupe(self.digest.to_string())
+            .priority(self.priority)
+    }
+}
+
+/// The reaction to `manifest_pushed`: the artifact is scanned if its project says so.
+pub fn on_push(event: &Event) -> Result<Vec<NewJob>, JobError> {
+    #[derive(Deserialize)]
+    struct Pushed {
+        digest: Digest,
+        principal: String,
+    }
+    let pushed: Pushed = serde_json::from_str(&event.payload).map_err(JobError::failed)?;
+    // What scanning attaches is not scanned.
+    if pushed.principal == "system" {
+        return Ok(Vec::new());
+    }
+    let target = Target { pushed: true, ..Target::new(pushed.digest, priority::PUSHED) };
+    let mut job = target.job(event.created_at);
+    job.project = event.project;
+    Ok(vec![job])
+}

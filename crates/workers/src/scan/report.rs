@@ -1,0 +1,226 @@
+//! Reports: made from what layers state and the advisories of the moment, whenever somebody asks.
+//!
+//! Nothing of a report is stored but its counts, so that a page of findings is never older than the advisories.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::tz::TimeZone;
+use oci::Digest;
+use registry::manifest::PulledManifest;
+use serde_json::Value;
+use vuln::db::stale_feeds;
+use vuln::look;
+use vuln::matching::{self, IgnoreFile, Options};
+use vuln::report::{ScanReport, Target};
+use vuln::sbom::{self, Document, Format, Provenance, Subject, SubjectKind};
+use vuln::secrets::SecretRules;
+use vuln::{Inventory, Problem, eol, merge, misconfig};
+
+use metadata::model::ProjectId;
+use metadata::model::scan::Place;
+
+use super::image::{Image, check_layers};
+use super::layer::{self, Record};
+use super::{Current, Scanner, foreign};
+use crate::job::JobError;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The artifact was not scanned yet.
+    #[error("this artifact was not scanned yet")]
+    NotScanned,
+    /// Nothing in it can be scanned.
+    #[error("this artifact has nothing that can be scanned")]
+    Unsupported,
+    /// It cannot be made now.
+    #[error("the report cannot be made: {0}")]
+    Unavailable(#[from] JobError),
+}
+
+/// All that a report is made of.
+pub(super) struct Parts {
+    digest: Digest,
+    name: String,
+    layers: Vec<(Digest, Bytes)>,
+    config: Option<Value>,
+    foreign: Vec<(Provenance, Inventory)>,
+    problems: Vec<Problem>,
+    advisories: Option<Arc<Current>>,
+    allowed: Vec<String>,
+    now: jiff::Timestamp,
+    max_feed_age: jiff::SignedDuration,
+    rules: Arc<SecretRules>,
+}
+
+/// A report with what it is about.
+pub(super) struct Made {
+    /// What is in the artifact.
+    pub document: Document,
+    /// What is wrong with it.
+    pub report: ScanReport,
+    /// The advisories' content; 0: there were none.
+    pub advisories: i64,
+}
+
+impl Parts {
+    /// Reads what is needed; none: a layer was not catalogued.
+    pub(super) async fn gather(scanner: &Scanner, image: &Image) -> Result<Option<Self>, JobError> {
+        let wanted = image.layers();
+        let mut found = scanner.store().layer_catalogues(&wanted, layer::VERSION).await?;
+        let mut layers = Vec::with_capacity(wanted.len());
+        for digest in &wanted {
+            // An image may have the same layer twice.
+            match found.iter_mut().find(|(known, _)| known == digest) {
+                Some((_, content)) => layers.push((*digest, content.clone())),
+                None => return Ok(None),
+            }
+        }
+        let foreign = foreign::read(scanner, image).await?;
+        let now = scanner.store().now();
+        Ok(Some(Self {
+            digest: image.digest,
+            name: image.place.full_name.clone(),
+            layers,
+            config: image.config(&scanner.registry).await?,
+            foreign: foreign.inventories,
+            problems: foreign.problems,
+            advisories: scanner.advisories.current().await?,
+            allowed: Vec::new(),
+            now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
+            max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
+            rules: Arc::clone(&scanner.rules),
+        }))
+    }
+
+    /// Makes the report: some milliseconds of work for a small image.
+    pub(super) fn make(self) -> Result<Made, String> {
+        let (mut results, mut seen) = (Vec::new(), Vec::new());
+        for (digest, content) in &self.layers {
+            let record = Record::unpack(content)
+                .map_err(|error| format!("what is kept of layer {digest}: {error}"))?;
+            results.push(record.result);
+            seen.push(record.seen);
+        }
+        let found: Vec<_> = results.iter().map(|result| result.diff_id).collect();
+        check_layers(self.config.as_ref(), &found).map_err(|error| error.to_string())?;
+        let seen = look::combine(&results, seen);
+        let own = merge(&results);
+        let inventory = if self.foreign.is_empty() {
+            own
+        } else {
+            let own = std::iter::once((Provenance::Scanned, own));
+            sbom::merge(own.chain(self.foreign.clone()).collect())
+        };
+        let created = self.config.as_ref().and_then(|config| config.get("created")?.as_str()?.parse().ok());
+        let subject = Subject {
+            kind: SubjectKind::Container,
+            name: self.name.clone(),
+            version: None,
+            digest: Some(self.digest),
+        };
+        let document = Document::new(subject, created, inventory);
+        let report = self.judge(&document, seen)?;
+        let advisories = self.advisories.as_ref().map_or(0, |current| current.content());
+        Ok(Made { document, report, advisories })
+    }
+
+    fn judge(&self, document: &Document, seen: look::Seen) -> Result<ScanReport, String> {
+        let inventory = &document.inventory;
+        let today = self.now.to_zoned(TimeZone::UTC).date();
+        let ended = inventory.distro.as_ref().and_then(|distro| eol::ended(distro, today));
+        let mut report = ScanReport {
+            target: Target {
+                name: document.subject.name.clone(),
+                version: None,
+                digest: document.subject.digest,
+                distro: inventory.distro.clone(),
+                packages: inventory.packages.len(),
+            },
+            created: self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            end_of_life: ended.map(|date| date.to_string()),
+            problems: inventory.problems.clone(),
+            ..ScanReport::default()
+        };
+        let mut secrets = seen.secrets;
+        secrets.extend(self.config.iter().flat_map(|config| self.rules.scan_config(config)));
+        secrets.sort();
+        report.secrets = Some(secrets);
+        let mut violated = seen.misconfigurations;
+        violated.extend(self.config.iter().flat_map(misconfig::image::check));
+        violated.sort();
+        violated.dedup();
+        report.misconfigurations = Some(violated);
+        report.problems.extend(seen.problems);
+        report.problems.extend(self.problems.iter().cloned());
+        if let Some(current) = &self.advisories {
+            let db = current.db().map_err(|error| error.to_string())?;
+            report.stale_feeds = stale_feeds(db.feeds(), self.now, self.max_feed_age);
+            report.problems.extend(report.stale_feeds.iter().map(|feed| Problem {
+                source: "feeds".to_owned(),
+                path: String::new(),
+                message: feed.sentence(),
+            }));
+            let ignore = (!self.allowed.is_empty())
+                .then(|| IgnoreFile::parse("allow-list", &self.allowed.join("\n")))
+                .transpose()
+                .map_err(|error| error.to_string())?;
+            let products: Vec<String> = document.subject.purl().into_iter().collect();
+            let today = today.to_string();
+            let options = Options { vex: &[], ignore: ignore.as_ref(), products: &products, today: &today };
+            let found =
+                matching::match_inventory(&db, inventory, &options).map_err(|error| error.to_string())?;
+            // The feed of release dates is newer than the list that this was built with.
+            report.end_of_life = found.end_of_life.clone().or(report.end_of_life.take());
+            report.vulnerabilities = Some(found);
+        }
+        Ok(report)
+    }
+}
+
+impl Scanner {
+    /// The report of an artifact that the caller has read: by the advisories of this moment, with the project's
+    /// allow-list applied and shown.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    pub async fn report(
+        &self,
+        project: ProjectId,
+        manifest: &PulledManifest,
+    ) -> Result<ScanReport, ReportError> {
+        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
+        Ok(self.make(manifest, allowed).await?.report)
+    }
+
+    /// The bill of materials of an artifact that the caller has read.
+    ///
+    /// # Errors
+    /// [`ReportError`].
+    pub async fn bill_of_materials(
+        &self,
+        manifest: &PulledManifest,
+        form: Format,
+    ) -> Result<Vec<u8>, ReportError> {
+        let made = self.make(manifest, Vec::new()).await?;
+        Ok(sbom::write(&made.document, form).map_err(JobError::failed)?)
+    }
+
+    async fn make(&self, manifest: &PulledManifest, allowed: Vec<String>) -> Result<Made, ReportError> {
+        // At most so many inventories in memory; who asks waits.
+        let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+        let repository = manifest.repository;
+        let places = self.store().places_of(&manifest.digest, (repository.get() - 1).into(), 1).await;
+        let place: Option<Place> = places.map_err(JobError::from)?.pop();
+        let place = place.ok_or(ReportError::NotScanned)?;
+        let image = Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?;
+        if image.is_opaque() {
+            return Err(ReportError::Unsupported);
+        }
+        let Some(mut parts) = Parts::gather(self, &image).await? else { return Err(ReportError::NotScanned) };
+        parts.allowed = allowed;
+        let made = tokio::task::spawn_blocking(move || parts.make()).await;
+        Ok(made.map_err(JobError::retry)?.map_err(JobError::failed)?)
+    }
+}

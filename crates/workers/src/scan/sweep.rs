@@ -1,0 +1,124 @@
+//! Everything: all images again, or those whose verdict is older than the advisories.
+//!
+//! The job fills the queue slowly, so that what people ask for is never behind a million others, and ends when its last
+//! image is done; its progress is that of the sweep. Stopping it takes what waits out of the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metadata::jobs;
+use metadata::model::scan;
+use oci::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::{Scanner, Target, priority};
+use crate::context::JobContext;
+use crate::job::{Job, JobError};
+
+/// Images that wait in the queue for a sweep.
+const QUEUE: u64 = 500;
+/// Images put into the queue by one transaction.
+const BATCH: u32 = 100;
+/// How often the queue is looked at.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Which images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScanAll {
+    /// Only judge those whose verdict is older than the advisories.
+    pub stale: bool,
+}
+
+/// Scans everything.
+#[derive(Clone, Debug)]
+pub struct ScanAllJob(pub Arc<Scanner>);
+
+/// How far a sweep is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    last: String,
+    asked: i64,
+    filled: bool,
+}
+
+impl ScanAll {
+    fn priority(self) -> i64 {
+        if self.stale { priority::ADVISORIES } else { priority::SWEEP }
+    }
+}
+
+impl Job for ScanAllJob {
+    const NAME: &'static str = "scan_all";
+    const PARALLEL: usize = 2;
+    const ATTEMPTS: u32 = 20;
+    type Payload = ScanAll;
+
+    async fn run(&self, what: ScanAll, context: &JobContext) -> Result<(), JobError> {
+        let outcome = self.sweep(what, context).await;
+        if matches!(outcome, Err(JobError::Stopped)) && context.was_cancelled() {
+            let mut tx = self.0.store().begin().await?;
+            scan::cancel_waiting(&mut tx, &registry::scan::STAGES, what.priority(), self.0.store().now());
+            context.commit(tx).await?;
+        }
+        outcome
+    }
+}
+
+impl ScanAllJob {
+    async fn sweep(&self, what: ScanAll, context: &JobContext) -> Result<(), JobError> {
+        let scanner = &*self.0;
+        let mut progress: Progress = context.checkpoint().unwrap_or_default();
+        let generation = match scanner.advisories.current().await? {
+            Some(current) => current.content(),
+            None => 0,
+        };
+        loop {
+            context.check()?;
+            let waiting = scanner.store().waiting_jobs(&registry::scan::STAGES, what.priority()).await?;
+            let waiting = waiting.0 + waiting.1;
+            let done = progress.asked.saturating_sub(i64::try_from(waiting).unwrap_or(i64::MAX)).max(0);
+            context.progress(done, progress.filled.then_some(progress.asked));
+            if waiting == 0 && progress.filled {
+                context.info(format!("{} artifacts were looked at", progress.asked));
+                return Ok(());
+            }
+            if waiting < QUEUE && !progress.filled {
+                let images = if what.stale {
+                    scanner.store().judged_before(generation, &progress.last, BATCH).await?
+                } else {
+                    scanner.store().images_after(&progress.last, BATCH).await?
+                };
+                self.enqueue(what, &images, &mut progress, context).await?;
+                continue;
+            }
+            tokio::select! {
+                () = context.stopped() => return Err(JobError::Stopped),
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        what: ScanAll,
+        images: &[Digest],
+        progress: &mut Progress,
+        context: &JobContext,
+    ) -> Result<(), JobError> {
+        let store = self.0.store();
+        let now = store.now();
+        let mut tx = store.begin().await?;
+        for digest in images {
+            let target = Target { rejudged: what.stale, ..Target::new(*digest, what.priority()) };
+            let job = if what.stale { target.judge(now) } else { target.job(now) };
+            jobs::enqueue(&mut tx, store.next_id().await?, now, job);
+        }
+        match images.last() {
+            Some(last) => progress.last = last.to_string(),
+            None => progress.filled = true,
+        }
+        progress.asked += i64::try_from(images.len()).unwrap_or(0);
+        context.commit_with_checkpoint(tx, progress).await
+    }
+}
