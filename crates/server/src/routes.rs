@@ -34,6 +34,8 @@ pub struct About {
     pub status: u16,
     /// The body of success.
     pub answer: Option<SchemaOf>,
+    /// The media type of success where it is no JSON.
+    pub text: Option<&'static str>,
     /// It answers one page of a list, with the number of all in `X-Total-Count`.
     pub page: bool,
     /// It answers with a `Link` to the next page.
@@ -52,6 +54,7 @@ pub const fn about(id: &'static str, summary: &'static str) -> About {
         body: None,
         status: 204,
         answer: None,
+        text: None,
         page: false,
         linked: false,
         creates: false,
@@ -86,6 +89,12 @@ impl About {
         self.status = 200;
         self.answer = Some(SchemaGenerator::subschema_for::<T>);
         self
+    }
+
+    /// Answers 200 with a text of this media type.
+    #[must_use]
+    pub fn text(self, media_type: &'static str) -> Self {
+        Self { status: 200, text: Some(media_type), ..self }
     }
 
     /// Answers 200 with one page of these.

@@ -202,6 +202,16 @@ impl Registry {
                 .is_ok_and(|repo| self.access.own_on(&caller.principal, &repo).has(Permission::Pull))
     }
 
+    /// Projects of which the caller may pull every artifact, so that figures over them tell nothing else.
+    pub fn judged_projects(&self, caller: &Caller) -> Vec<ProjectId> {
+        let facts = self.access.facts();
+        facts
+            .projects()
+            .filter(|project| self.pulls_all_of(caller, project))
+            .map(|project| project.id)
+            .collect()
+    }
+
     /// A repository that holds something.
     pub async fn repository(&self, grant: &Grant<Pull>) -> Result<RepositoryRow, Error> {
         let row = self.store.repository(grant.project, grant.repo.repository()).await?;

@@ -107,6 +107,9 @@ fn responses(
     if let Some(answer) = about.answer {
         success["content"] = json!({ "application/json": { "schema": answer(schemas) } });
     }
+    if let Some(media_type) = about.text {
+        success["content"] = json!({ media_type: { "schema": { "type": "string" } } });
+    }
     if about.page {
         let text = "How many there are in all.";
         success["headers"]["X-Total-Count"] =

@@ -13,6 +13,7 @@ mod listing;
 mod matrix;
 mod openapi;
 mod requests;
+mod scan_api;
 mod system;
 mod test_app;
 mod tokens;

@@ -165,13 +165,17 @@ pub(super) fn artifact(shown: &Shown<'_>) -> Value {
 
 /// Where more about an artifact is.
 fn additions(repository: &RepositoryRow, artifact: &Artifact) -> Value {
-    let mut links = Map::new();
-    if artifact.kind == ArtifactKind::Image {
-        let path = repository_path(&repository.full_name);
-        let href = format!("/api/v2.0{path}/artifacts/{}/additions/build_history", artifact.row.digest);
-        links.insert("build_history".to_owned(), json!({ "absolute": false, "href": href }));
-    }
-    Value::Object(links)
+    let names: &[&str] = match artifact.kind {
+        ArtifactKind::Image => &["build_history", "vulnerabilities", "sbom"],
+        ArtifactKind::Index | ArtifactKind::Chart => &["vulnerabilities"],
+        _ => &[],
+    };
+    let path = repository_path(&repository.full_name);
+    let link = |name: &&str| {
+        let href = format!("/api/v2.0{path}/artifacts/{}/additions/{name}", artifact.row.digest);
+        ((*name).to_owned(), json!({ "absolute": false, "href": href }))
+    };
+    Value::Object(names.iter().map(link).collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `/api/v2.0/projects/{project}/repositories/{repository}/artifacts`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::artifact_wire::{self, Shown};
 use super::names::{InRepository, reference, repository_path};
 use super::page::{Keyed, PageQuery};
+use super::scan_wire;
 use crate::api::cursor;
 use crate::api::extract::{By, Path, Query, SignedIn};
 use crate::api::problem::Problem;
@@ -43,6 +44,10 @@ pub(super) struct With {
     with_tag: bool,
     #[serde(default)]
     with_accessory: bool,
+    #[serde(default)]
+    with_scan_overview: bool,
+    #[serde(default)]
+    with_sbom_overview: bool,
 }
 
 fn yes() -> bool {
@@ -82,19 +87,33 @@ async fn render(
     repository: &RepositoryRow,
     artifacts: &[Artifact],
     (with, most_bytes): (With, u64),
+    report_type: &str,
 ) -> Result<Vec<Value>, Error> {
     let digests: Vec<Digest> = artifacts.iter().map(|artifact| artifact.row.digest).collect();
     let mut accessories: BTreeMap<Digest, Vec<Accessory>> = BTreeMap::new();
-    if with.with_accessory {
+    if with.with_accessory || with.with_sbom_overview {
         accessories = app.registry.accessories(repository.id, &digests).await?;
+    }
+    let mut scans = HashMap::new();
+    if with.with_scan_overview {
+        scans = app.registry.scans_of(repository.id, &digests).await?;
     }
     let mut rendered = Vec::with_capacity(artifacts.len());
     for artifact in artifacts {
         let details = app.registry.artifact_details(grant, artifact, most_bytes).await?;
-        let known = accessories.remove(&artifact.row.digest);
-        let accessories = known.or_else(|| with.with_accessory.then(Vec::new));
+        let digest = &artifact.row.digest;
+        let known = accessories.remove(digest).unwrap_or_default();
+        let bill = scan_wire::sbom_overview(digest, &known).filter(|_| with.with_sbom_overview);
+        let accessories = with.with_accessory.then_some(known);
         let shown = Shown { repository, artifact, details: &details, tags: with.with_tag, accessories };
-        rendered.push(artifact_wire::artifact(&shown));
+        let mut document = artifact_wire::artifact(&shown);
+        if let Some(scan) = scans.remove(digest) {
+            document["scan_overview"] = scan_wire::overview(digest, &scan, report_type).into();
+        }
+        if let Some(bill) = bill {
+            document["sbom_overview"] = bill;
+        }
+        rendered.push(document);
     }
     Ok(rendered)
 }
@@ -109,8 +128,10 @@ pub(super) async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let grant = place.grant::<Pull>(&app, &caller, &headers).await?;
+    let report_type = scan_wire::report_type(&headers);
     let found = app.registry.artifacts(&grant, &query(&page)?).await?;
-    let rows = render(&app, &grant, &found.repository, &found.artifacts, (with, LISTED_BYTES)).await?;
+    let rows =
+        render(&app, &grant, &found.repository, &found.artifacts, (with, LISTED_BYTES), report_type).await?;
     let next = found.artifacts.last().filter(|_| found.more).map(cursor::after);
     let path = format!("{}/artifacts", repository_path(&found.repository.full_name));
     Ok(page.keyed(&path, asked.as_deref(), Keyed { rows, total: found.total, next }))
@@ -125,8 +146,10 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Problem> {
     let grant = place.grant::<Pull>(&app, &caller, &headers).await?;
     let (repository, artifact) = app.registry.artifact(&grant, &reference(&named)?).await?;
+    let report_type = scan_wire::report_type(&headers);
     let shown =
-        render(&app, &grant, &repository, std::slice::from_ref(&artifact), (with, SHOWN_BYTES)).await?;
+        render(&app, &grant, &repository, std::slice::from_ref(&artifact), (with, SHOWN_BYTES), report_type)
+            .await?;
     Ok(Json(shown.into_iter().next().unwrap_or_default()))
 }
 
