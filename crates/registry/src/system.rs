@@ -41,7 +41,7 @@ impl Registry {
         Ok(found)
     }
 
-    fn allow(&self, caller: &Caller, permission: Permission, what: &str) -> Result<(), Error> {
+    pub(crate) fn allow(&self, caller: &Caller, permission: Permission, what: &str) -> Result<(), Error> {
         if self.access.own_in(&caller.principal, None).has(permission) {
             return Ok(());
         }

@@ -34,8 +34,12 @@ pub struct About {
     pub status: u16,
     /// The body of success.
     pub answer: Option<SchemaOf>,
+    /// The media type of success where it is no JSON.
+    pub text: Option<&'static str>,
     /// It answers one page of a list, with the number of all in `X-Total-Count`.
     pub page: bool,
+    /// It answers with a `Link` to the next page.
+    pub linked: bool,
     /// It answers 201 with `Location`.
     pub creates: bool,
 }
@@ -50,7 +54,9 @@ pub const fn about(id: &'static str, summary: &'static str) -> About {
         body: None,
         status: 204,
         answer: None,
+        text: None,
         page: false,
+        linked: false,
         creates: false,
     }
 }
@@ -85,10 +91,23 @@ impl About {
         self
     }
 
+    /// Answers 200 with a text of this media type.
+    #[must_use]
+    pub fn text(self, media_type: &'static str) -> Self {
+        Self { status: 200, text: Some(media_type), ..self }
+    }
+
     /// Answers 200 with one page of these.
     #[must_use]
     pub fn pages<T: JsonSchema>(self) -> Self {
         Self { page: true, ..self.answers::<Vec<T>>() }
+    }
+
+    /// Says where the next page is.
+    #[must_use]
+    pub fn linked(mut self) -> Self {
+        self.linked = true;
+        self
     }
 
     /// Answers 202 with this document: it is done later.

@@ -37,7 +37,7 @@ macro_rules! fields {
         "json_build_object('value', r.value)"
     };
     (repository) => {
-        "json_build_object('project_id', r.project_id, 'name', r.name, 'full_name', r.full_name, 'kind', r.kind, 'flags', r.flags, 'pull_count', r.pull_count, 'created_at', r.created_at, 'pushed_at', r.pushed_at, 'pulled_at', r.pulled_at)"
+        "json_build_object('project_id', r.project_id, 'name', r.name, 'full_name', r.full_name, 'kind', r.kind, 'flags', r.flags, 'pull_count', r.pull_count, 'created_at', r.created_at, 'pushed_at', r.pushed_at, 'pulled_at', r.pulled_at, 'description', r.description)"
     };
     (blob) => {
         "json_build_object('size_bytes', r.size_bytes, 'object_key', r.object_key, 'corrupt', r.corrupt, 'created_at', r.created_at)"

@@ -35,7 +35,7 @@ crate::statements! {
     GRANT = Write "INSERT INTO access_grant (id, principal_id, project_id, role, effect, conditions, created_at, generation, tx) SELECT $1, p.id, CAST($3 AS INT8), $4, $5, $6, $7, 1, $8 FROM principal p WHERE p.id = $2 AND (CAST($3 AS INT8) IS NULL OR EXISTS (SELECT 1 FROM project j WHERE j.id = CAST($3 AS INT8)))";
     SIGNING_KEY = Write "INSERT INTO signing_key (id, created_at, signs_until, verifies_until, private_key, public_key, tx) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     SETTING = Write "INSERT INTO setting (name, value, tx) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
-    REPOSITORY = Write "INSERT INTO repository (id, project_id, name, full_name, kind, flags, pull_count, created_at, pushed_at, pulled_at, tx) SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM project p WHERE p.id = $2";
+    REPOSITORY = Write "INSERT INTO repository (id, project_id, name, full_name, kind, flags, pull_count, created_at, pushed_at, pulled_at, description, tx) SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, COALESCE($11, ''), $12 FROM project p WHERE p.id = $2";
     BLOB = Write "INSERT INTO blob (digest, size_bytes, object_key, corrupt, created_at, checked_at, tx) VALUES ($1, $2, $3, $4, $5, 0, $6)";
     LINK = Write "INSERT INTO repository_blob (repository_id, digest, lease_until, tx) SELECT r.id, b.digest, $3, $4 FROM repository r, blob b WHERE r.id = $1 AND b.digest = $2";
     MANIFEST = Write "INSERT INTO manifest (repository_id, digest, media_type, artifact_type, subject, size_bytes, content_bytes, height, annotations, pushed_at, pushed_by, bytes, tx) SELECT r.id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM repository r WHERE r.id = $1";
@@ -233,6 +233,7 @@ pub fn restore(
                 "created_at",
                 "pushed_at",
                 "pulled_at",
+                "description",
             ],
         ),
         Kind::Blob => (&BLOB, vec![b], &["size_bytes", "object_key", "corrupt", "created_at"]),

@@ -13,11 +13,12 @@ use crate::value::Row;
 use crate::{Timestamp, params};
 
 crate::statements! {
-    FIND = Read "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at FROM repository WHERE project_id = $1 AND name = $2";
+    FIND = Read "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE project_id = $1 AND name = $2";
     INSERT = Write "INSERT INTO repository (id, project_id, name, full_name, created_at, pushed_at, tx) VALUES ($1, $2, $3, $4, $5, $5, $6)";
+    SET_DESCRIPTION = Write "UPDATE repository SET description = $2 WHERE id = $1";
     COUNT = Write "UPDATE repository SET manifest_count = manifest_count + $2, tag_count = tag_count + $3, pushed_at = GREATEST(pushed_at, $4) WHERE id = $1";
     COUNT_OUT = Write "UPDATE repository SET manifest_count = manifest_count - 1, tag_count = tag_count - (SELECT count(*) FROM tag WHERE repository_id = $1 AND digest = $2) WHERE id = $1";
-    OF_PROJECT_ALL = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at FROM repository WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+    OF_PROJECT_ALL = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE project_id = $1 AND name > $2 ORDER BY name LIMIT $3";
     COUNT_PULLS = Write "UPDATE repository SET pull_count = pull_count + $2, pulled_at = GREATEST(COALESCE(pulled_at, 0), $3) WHERE id = $1";
     DELETE_EMPTY = Write "DELETE FROM repository WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM manifest WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM upload_session WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM deleted_manifest WHERE repository_id = $1) AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE repository_id = $1)";
 }
@@ -47,9 +48,12 @@ pub struct RepositoryRow {
     pub pushed_at: Timestamp,
     /// Last pull, as far as counted.
     pub pulled_at: Option<Timestamp>,
+    /// What it is for, in its owners' words.
+    pub description: String,
 }
 
-fn parse(row: &Row) -> Result<RepositoryRow, StoreError> {
+/// A row of the columns that the statements here and those of the lists select.
+pub(super) fn parse(row: &Row) -> Result<RepositoryRow, StoreError> {
     Ok(RepositoryRow {
         id: row.id(0)?,
         project: row.id(1)?,
@@ -62,6 +66,7 @@ fn parse(row: &Row) -> Result<RepositoryRow, StoreError> {
         created_at: row.id(8)?,
         pushed_at: row.id(9)?,
         pulled_at: row.opt_id(10)?,
+        description: row.text(11)?.to_owned(),
     })
 }
 
@@ -95,6 +100,11 @@ pub fn insert(tx: &mut Tx, id: RepositoryId, project: ProjectId, name: &str, ful
 /// Changes the counters of live manifests and tags and the time of the last push.
 pub fn count(tx: &mut Tx, id: RepositoryId, manifests: i64, tags: i64, pushed_at: Timestamp) {
     tx.step_or(&COUNT, params![id, manifests, tags, pushed_at], Expect::Rows(1), "repository");
+}
+
+/// Says what a repository is for.
+pub fn set_description(tx: &mut Tx, id: RepositoryId, text: &str) {
+    tx.step_or(&SET_DESCRIPTION, params![id, text], Expect::Rows(1), "repository");
 }
 
 /// Takes a manifest and its tags, which the transaction holds and is about to delete, out of the counters.

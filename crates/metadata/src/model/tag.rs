@@ -44,7 +44,8 @@ pub struct TagRow {
     pub moved_at: Timestamp,
 }
 
-fn parse(row: &Row) -> Result<TagRow, StoreError> {
+/// A row of name, digest, evidence and time.
+pub(super) fn parse(row: &Row) -> Result<TagRow, StoreError> {
     Ok(TagRow {
         name: row.text(0)?.to_owned(),
         digest: row.digest(1)?,

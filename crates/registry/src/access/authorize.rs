@@ -147,6 +147,15 @@ impl Access {
         decide(self.asked(&facts, principal, project, repo)).sometimes
     }
 
+    /// Whether some grant of the caller counts on some repositories of a project only, so that what it may do
+    /// to one is known by name alone.
+    pub fn looks_at_names(&self, principal: &Principal, project: &ProjectFact) -> bool {
+        let facts = self.facts.load();
+        let asked = self.asked_in(&facts, principal, Some(project));
+        let mut grants = asked.system_grants.iter().chain(asked.project_grants);
+        grants.any(|grant| !grant.conditions.repositories.is_empty())
+    }
+
     /// Whether the caller's own rights and its token allow pulling from `repo`, were it to exist.
     pub fn may_pull(&self, principal: &Principal, repo: &RepoName) -> bool {
         self.own_on(principal, repo).has(Permission::Pull) && Self::scope_covers_pull(principal, repo)

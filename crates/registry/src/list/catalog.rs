@@ -50,7 +50,7 @@ impl Registry {
     }
 
     /// Projects in which the caller may see something; none: in all.
-    fn visible_projects(&self, principal: &Principal) -> Option<Vec<ProjectId>> {
+    pub(super) fn visible_projects(&self, principal: &Principal) -> Option<Vec<ProjectId>> {
         let whole = Principal { scope: None, ..principal.clone() };
         if self.access.own_in(&whole, None).has(Permission::ReadSystem) {
             return None;

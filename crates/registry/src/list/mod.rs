@@ -1,7 +1,12 @@
-//! Lists: tags, repositories, referrers. All by keyset, so that a page costs the same anywhere.
+//! Lists: tags, repositories, artifacts, referrers. All by keyset, so that a page costs the same anywhere.
 
+mod accessories;
+mod artifacts;
 mod catalog;
+mod details;
+mod kind;
 mod referrers;
+mod repositories;
 mod tags;
 
 /// One page of a list of names.
@@ -13,4 +18,9 @@ pub struct NamePage {
     pub more: bool,
 }
 
+pub use accessories::Accessory;
+pub use artifacts::{Artifact, ArtifactPage, ArtifactQuery, TagFilter};
+pub use details::Details;
+pub use kind::ArtifactKind;
 pub use referrers::ReferrerPage;
+pub use repositories::{COUNTED, RepositoryOrder, RepositoryPage, RepositoryQuery};

@@ -5,6 +5,7 @@ mod plan;
 mod pull;
 mod put;
 mod restore;
+mod tag;
 mod turns;
 
 pub use pull::PulledManifest;

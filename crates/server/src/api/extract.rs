@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
 use http::HeaderName;
 use http::request::Parts;
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use registry::{Caller, Error};
 use serde::de::DeserializeOwned;
@@ -97,6 +98,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         let value = serde_path_to_error::deserialize(&mut reader)
             .map_err(|error| Error::Invalid(format!("`{}`: {}", error.path(), error.inner())))?;
         reader.end().map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(Self(value))
+    }
+}
+
+/// The same where a request may have none.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        let Body(value) = Body::from_request(request, app).await?;
         Ok(Self(value))
     }
 }

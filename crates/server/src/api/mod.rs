@@ -1,8 +1,11 @@
 //! The administration APIs: the native one (`/api/v1`) and Harbor's (`/api/v2.0`), two renderings of the same use
 //! cases. No handler decides anything.
 
+mod csv;
+mod cursor;
 mod denials;
 mod extract;
+mod findings;
 mod harbor;
 mod openapi;
 pub mod problem;

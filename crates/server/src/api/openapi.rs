@@ -107,10 +107,17 @@ fn responses(
     if let Some(answer) = about.answer {
         success["content"] = json!({ "application/json": { "schema": answer(schemas) } });
     }
+    if let Some(media_type) = about.text {
+        success["content"] = json!({ media_type: { "schema": { "type": "string" } } });
+    }
     if about.page {
         let text = "How many there are in all.";
         success["headers"]["X-Total-Count"] =
             json!({ "description": text, "schema": { "type": "integer", "minimum": 0 } });
+    }
+    if about.linked {
+        let text = "The next page, with `rel=\"next\"`; none after the last one.";
+        success["headers"]["Link"] = json!({ "description": text, "schema": { "type": "string" } });
     }
     if about.creates {
         success["headers"]["Location"] =

@@ -39,6 +39,7 @@ struct World {
     role: i64,
     deleted: i64,
     upload: String,
+    report: String,
     token: String,
 }
 
@@ -56,7 +57,9 @@ impl World {
         app.system_role("auditor", Role::Auditor).await;
         app.system_role("system-admin", Role::SystemAdmin).await;
         app.member("acme", "victim", Role::Guest).await;
-        app.push_image("admin", "acme/app", "v1", LAYER).await;
+        let digest = app.push_image("admin", "acme/app", "v1", LAYER).await;
+        let hex = digest.trim_start_matches("sha256:");
+        let report = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-");
         // Of two images' blobs one is not in use.
         app.push_blob("admin", "acme/app", b"loose").await;
         let gone = app.push_image("admin", "acme/app", "gone", b"gone").await;
@@ -72,7 +75,17 @@ impl World {
         let roles = app.get("/api/v1/roles").await.json();
         let role = roles.as_array().expect("roles").iter().find(|it| it["user"] == "auditor");
         let role = role.expect("a role")["id"].as_i64().expect("an id");
-        Self { app, project: "acme".to_owned(), member, victim, role, deleted, upload: String::new(), token }
+        Self {
+            app,
+            project: "acme".to_owned(),
+            member,
+            victim,
+            role,
+            deleted,
+            upload: String::new(),
+            report,
+            token,
+        }
     }
 
     /// Sends the sample of a route as a caller.
@@ -111,9 +124,21 @@ impl World {
             .replace("{id}", &id.to_string())
             .replace("{name}", "acme/app")
             .replace("{reference}", "v1")
+            .replace("{tag}", "v1")
+            .replace("{report}", &self.report)
+            .replace("{export}", &self.exports(actor, path).await)
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
         sample(method, path, target)
+    }
+
+    /// An export of the caller's own, of none for callers who cannot ask for one.
+    async fn exports(&self, actor: &str, path: &str) -> String {
+        if !path.contains("{export}") || matches!(actor, "anonymous" | "narrow-token") {
+            return "1".to_owned();
+        }
+        let ask = self.app.ask("POST", "/api/v2.0/export/cve").by(actor).json(&json!({}));
+        ask.send().await.expect(http::StatusCode::OK).json()["id"].to_string()
     }
 
     /// An upload of the caller's own, or of the administrator for callers who cannot open one.
@@ -177,12 +202,31 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("POST", "/api/v1/roles") => Body::Json(json!({ "user": "stranger", "role": "project-creator" })),
         ("POST", "/api/v1/system/collections") => Body::Json(json!({ "dry_run": true })),
         ("POST", "/api/v1/system/checks") => Body::Json(json!({})),
+        ("PUT", "/api/v1/projects/{project}/scanning") => Body::Json(json!({ "on_push": true })),
+        ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
+        ("POST", "/api/v1/system/scans") => Body::Json(json!({})),
+        ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {
+            Body::Json(json!({ "schedule": { "type": "Daily" } }))
+        }
+        ("PUT", "/api/v2.0/system/CVEAllowlist") => {
+            Body::Json(json!({ "items": [{ "cve_id": "CVE-2024-0001" }] }))
+        }
+        ("POST", "/api/v2.0/export/cve") => Body::Json(json!({ "job_name": "all" })),
+        ("PATCH", "/api/v1/projects/{project}/repositories/{repository}")
+        | ("PUT", "/api/v2.0/projects/{project}/repositories/{repository}") => {
+            Body::Json(json!({ "description": "what it is" }))
+        }
+        ("POST", "/api/v2.0/projects/{project}/repositories/{repository}/artifacts/{reference}/tags") => {
+            Body::Json(json!({ "name": "other" }))
+        }
         ("POST", "/api/v2.0/users") => Body::Json(json!({ "username": "made", "password": PASSWORD })),
         ("PUT", "/api/v2.0/users/{id}") => Body::Json(json!({ "realname": "Other" })),
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),
         ("PUT", "/api/v2.0/users/{id}/password") => Body::Json(json!({ "new_password": "Another-Horse-8" })),
         ("POST", "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore")
+        | ("POST", "/api/v1/system/advisories/renewals")
         | ("GET" | "HEAD" | "DELETE", _) => Body::None,
+        ("POST", path) if path.contains("/{reference}/scan") => Body::None,
         (method, path) => {
             unreachable!("{method} {path} has no row in the matrix of rights: add one to `sample`")
         }

@@ -1,9 +1,18 @@
 //! Harbor's API v2.0: its names, ids, status codes and quirks over our use cases, so that its clients work
 //! unmodified. Unknown members of bodies are ignored. No logic of its own.
 
+mod artifact_wire;
+mod artifacts;
 mod members;
+mod names;
 mod page;
 mod projects;
+mod repositories;
+mod scan_wire;
+mod scans;
+mod security;
+mod system_scan;
+mod tags;
 mod users;
 
 use axum::Json;
@@ -18,6 +27,10 @@ const PROJECTS: &str = "/projects";
 const PROJECT: &str = "/projects/{project}";
 const MEMBERS: &str = "/projects/{project}/members";
 const MEMBER: &str = "/projects/{project}/members/{id}";
+const REPOSITORIES: &str = "/projects/{project}/repositories";
+const REPOSITORY: &str = "/projects/{project}/repositories/{repository}";
+const ARTIFACTS: &str = "/projects/{project}/repositories/{repository}/artifacts";
+const ARTIFACT: &str = "/projects/{project}/repositories/{repository}/artifacts/{reference}";
 const USERS: &str = "/users";
 const USER: &str = "/users/{id}";
 
@@ -44,7 +57,53 @@ pub(super) fn routes() -> Routes {
         .add(Method::DELETE, USER, users::remove, None)
         .add(Method::PUT, "/users/{id}/sysadmin", users::sysadmin, None)
         .add(Method::PUT, "/users/{id}/password", users::password, None)
+        .merge(content())
+        .merge(scanning())
         .layered(|router| router.layer(axum::middleware::map_response(as_harbor)))
+}
+
+fn content() -> Routes {
+    let of_artifact = |rest: &str| format!("{ARTIFACT}/{rest}");
+    Routes::new()
+        .add(Method::GET, "/repositories", repositories::list_all, None)
+        .add(Method::GET, REPOSITORIES, repositories::list, None)
+        .add(Method::GET, REPOSITORY, repositories::show, None)
+        .add(Method::PUT, REPOSITORY, repositories::change, None)
+        .add(Method::DELETE, REPOSITORY, repositories::remove, None)
+        .add(Method::GET, ARTIFACTS, artifacts::list, None)
+        .add(Method::GET, ARTIFACT, artifacts::show, None)
+        .add(Method::DELETE, ARTIFACT, artifacts::remove, None)
+        .add(Method::GET, &of_artifact("accessories"), artifacts::accessories, None)
+        .add(Method::GET, &of_artifact("additions/build_history"), artifacts::build_history, None)
+        .add(Method::GET, &of_artifact("tags"), tags::list, None)
+        .add(Method::POST, &of_artifact("tags"), tags::create, None)
+        .add(Method::DELETE, &of_artifact("tags/{tag}"), tags::remove, None)
+}
+
+fn scanning() -> Routes {
+    let of_artifact = |rest: &str| format!("{ARTIFACT}/{rest}");
+    let (schedule, list) = ("/system/scanAll/schedule", "/system/CVEAllowlist");
+    Routes::new()
+        .add(Method::POST, &of_artifact("scan"), scans::start, None)
+        .add(Method::POST, &of_artifact("scan/stop"), scans::stop, None)
+        .add(Method::GET, &of_artifact("scan/{report}/log"), scans::log, None)
+        .add(Method::GET, &of_artifact("additions/vulnerabilities"), scans::vulnerabilities, None)
+        .add(Method::GET, &of_artifact("additions/sbom"), scans::sbom, None)
+        .add(Method::GET, schedule, system_scan::show_schedule, None)
+        .add(Method::POST, schedule, system_scan::create_schedule, None)
+        .add(Method::PUT, schedule, system_scan::change_schedule, None)
+        .add(Method::POST, "/system/scanAll/stop", system_scan::stop, None)
+        .add(Method::GET, "/scans/all/metrics", system_scan::figures, None)
+        .add(Method::GET, list, system_scan::show_allow_list, None)
+        .add(Method::PUT, list, system_scan::change_allow_list, None)
+        .add(Method::GET, "/scanners", system_scan::scanners, None)
+        .add(Method::GET, "/projects/{project}/scanner", system_scan::project_scanner, None)
+        .add(Method::GET, "/security/summary", security::summary, None)
+        .add(Method::GET, "/security/vul", security::vulnerabilities, None)
+        .add(Method::POST, "/export/cve", security::export, None)
+        .add(Method::GET, "/export/cve/executions", security::executions, None)
+        .add(Method::GET, "/export/cve/execution/{export}", security::show_execution, None)
+        .add(Method::GET, "/export/cve/download/{export}", security::download, None)
 }
 
 /// The version of the API, outside of it: the first call of Harbor's own replication.

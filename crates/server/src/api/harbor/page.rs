@@ -22,6 +22,19 @@ pub(super) struct PageQuery {
     pub(super) username: String,
     #[serde(default)]
     pub(super) q: String,
+    #[serde(default)]
+    pub(super) sort: String,
+    /// Where the page begins, as a `Link` says it: pages after row 10,000 are reached so.
+    #[serde(default)]
+    pub(super) after: String,
+}
+
+/// One page that was read by key, and where the next one begins.
+pub(super) struct Keyed<T> {
+    pub(super) rows: Vec<T>,
+    pub(super) total: usize,
+    /// What names the last row, when more follow.
+    pub(super) next: Option<String>,
 }
 
 impl PageQuery {
@@ -44,11 +57,57 @@ impl PageQuery {
         Ok(rows)
     }
 
+    /// Rows to skip so that the page begins; none when the cursor says where it does.
+    pub(super) fn skip(&self) -> Result<usize, Error> {
+        if self.after.is_empty() { Ok(self.rows()? - self.size()) } else { Ok(0) }
+    }
+
     /// The value of a term `key=value` or `key=~value` of `q`.
     pub(super) fn term(&self, key: &str) -> Option<&str> {
         let (_, value) =
             self.q.split(',').filter_map(|term| term.split_once('=')).find(|(name, _)| *name == key)?;
         Some(value.trim_start_matches('~'))
+    }
+
+    /// The same, and whether the value need only be contained (`~`).
+    pub(super) fn fuzzy_term(&self, key: &str) -> Option<(&str, bool)> {
+        let (_, value) =
+            self.q.split(',').filter_map(|term| term.split_once('=')).find(|(name, _)| *name == key)?;
+        Some((value.trim_start_matches('~'), value.starts_with('~')))
+    }
+
+    /// What the list is ordered by, and whether from the end: the first of `sort`'s names.
+    pub(super) fn order(&self) -> (&str, bool) {
+        let first = self.sort.split(',').next().unwrap_or_default().trim();
+        match first.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (first, false),
+        }
+    }
+
+    /// A page that was read by key. The link to the next one carries its cursor and whatever else was asked.
+    pub(super) fn keyed<T: Serialize>(&self, path: &str, asked: Option<&str>, page: Keyed<T>) -> Response {
+        let kept = form_urlencoded::parse(asked.unwrap_or_default().as_bytes())
+            .filter(|(name, _)| !matches!(&**name, "page" | "page_size" | "after"));
+        let kept: Vec<_> = kept.into_iter().collect();
+        let (number, size) = (self.number(), self.size());
+        let link = |number: usize, after: Option<&str>, relation: &str| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("page", &number.to_string()).append_pair("page_size", &size.to_string());
+            query.extend_pairs(&kept);
+            query.extend_pairs(after.filter(|after| !after.is_empty()).map(|after| ("after", after)));
+            format!("</api/v2.0{path}?{}>; rel=\"{relation}\"", query.finish())
+        };
+        let mut links = Vec::new();
+        if number > 1 && self.after.is_empty() {
+            links.push(link(number - 1, None, "prev"));
+        }
+        links.extend(page.next.map(|after| link(number + 1, Some(&after), "next")));
+        let mut response = ([(TOTAL_COUNT, page.total.to_string())], Json(page.rows)).into_response();
+        if let (false, Ok(value)) = (links.is_empty(), HeaderValue::from_str(&links.join(" , "))) {
+            response.headers_mut().insert(LINK, value);
+        }
+        response
     }
 
     /// The page of `rows`, which begin at the list's begin.

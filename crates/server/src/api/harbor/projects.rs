@@ -8,19 +8,23 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use policy::Visibility;
-use registry::Error;
-use registry::admin::{NewProject, ProjectRef, ProjectView};
+use registry::admin::{NewProject, ProjectRef, ProjectScanning, ProjectView};
+use registry::{Caller, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::page::PageQuery;
+use super::system_scan::{WireList, allow_list};
 use crate::api::extract::{Body, By, Path, Query, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Metadata {
     public: Option<String>,
+    auto_scan: Option<String>,
+    auto_sbom_generation: Option<String>,
+    reuse_sys_cve_allowlist: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,6 +33,7 @@ pub(super) struct Create {
     public: Option<bool>,
     #[serde(default)]
     metadata: Metadata,
+    cve_allowlist: Option<WireList>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +41,7 @@ pub(super) struct Change {
     #[serde(default)]
     metadata: Metadata,
     public: Option<bool>,
+    cve_allowlist: Option<WireList>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +63,46 @@ pub(super) fn project_ref(text: &str, headers: &HeaderMap) -> ProjectRef {
     }
 }
 
+/// What a request decides about scanning, over what was decided before; none: nothing.
+fn decided(former: ProjectScanning, metadata: &Metadata, list: Option<WireList>) -> Option<ProjectScanning> {
+    let yes = |text: &Option<String>| text.as_deref().map(|text| text == "true");
+    let mut scanning = former.clone();
+    scanning.on_push = yes(&metadata.auto_scan).or(former.on_push);
+    scanning.sbom = yes(&metadata.auto_sbom_generation).or(former.sbom);
+    scanning.system_allow_list = yes(&metadata.reuse_sys_cve_allowlist).unwrap_or(former.system_allow_list);
+    if let Some(list) = list {
+        scanning.allow_list = list.into();
+    }
+    (scanning != former).then_some(scanning)
+}
+
+async fn decide(
+    app: &App,
+    caller: &Caller,
+    project: &ProjectRef,
+    (metadata, list): (&Metadata, Option<WireList>),
+) -> Result<(), Error> {
+    let former = app.registry.project_scanning(caller, project).await?;
+    if let Some(scanning) = decided(former, metadata, list) {
+        app.registry.set_project_scanning(caller, project, &scanning).await?;
+    }
+    Ok(())
+}
+
+/// A project, with what holds there about scanning.
+async fn shown(app: &App, view: &ProjectView) -> Result<Value, Error> {
+    let scanning = app.registry.scanning_in(view.id).await?;
+    let settings = app.scanner.settings();
+    let mut document = wire(view);
+    let metadata = &mut document["metadata"];
+    metadata["auto_scan"] = scanning.on_push.unwrap_or(settings.on_push).to_string().into();
+    let attached = scanning.sbom.unwrap_or(true) && !settings.sbom.is_empty();
+    metadata["auto_sbom_generation"] = attached.to_string().into();
+    metadata["reuse_sys_cve_allowlist"] = scanning.system_allow_list.to_string().into();
+    document["cve_allowlist"] = allow_list(view.id.get(), &scanning.allow_list);
+    Ok(document)
+}
+
 fn wire(view: &ProjectView) -> Value {
     let public = view.visibility == Visibility::Public;
     json!({
@@ -69,7 +115,6 @@ fn wire(view: &ProjectView) -> Value {
         "deleted": false,
         "repo_count": view.repository_count,
         "metadata": { "public": public.to_string() },
-        "cve_allowlist": { "project_id": view.id, "items": [] },
     })
 }
 
@@ -80,7 +125,13 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let name = page.term("name").unwrap_or(&page.name);
     let (views, total) = app.registry.projects(&caller, name, "", page.rows()?).await?;
-    Ok(page.render("/projects", views.iter().map(wire).collect(), total))
+    // Those before the page are only counted.
+    let before = page.skip()?.min(views.len());
+    let mut rows = vec![Value::Null; before];
+    for view in views.iter().skip(before) {
+        rows.push(shown(&app, view).await?);
+    }
+    Ok(page.render("/projects", rows, total))
 }
 
 pub(super) async fn exists(
@@ -102,6 +153,7 @@ pub(super) async fn create(
         body.project_name.parse().map_err(|error: oci::NameError| Error::Invalid(error.to_string()))?;
     let visibility = visibility(body.public, &body.metadata).unwrap_or(Visibility::Private);
     let id = app.registry.create_project(&caller, &NewProject { name, visibility }).await?;
+    decide(&app, &caller, &ProjectRef::Id(id), (&body.metadata, body.cve_allowlist)).await?;
     let by_name = headers.get("x-resource-name-in-location").is_some_and(|value| value.as_bytes() == b"true");
     let place = if by_name { body.project_name } else { id.to_string() };
     Ok((StatusCode::CREATED, [(LOCATION, format!("/api/v2.0/projects/{place}"))]).into_response())
@@ -114,7 +166,7 @@ pub(super) async fn show(
     Path(project): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let view = app.registry.project(&caller, &project_ref(&project, &headers)).await?;
-    Ok(Json(wire(&view)))
+    Ok(Json(shown(&app, &view).await?))
 }
 
 pub(super) async fn change(
@@ -124,9 +176,11 @@ pub(super) async fn change(
     Path(project): Path<String>,
     Body(body): Body<Change>,
 ) -> Result<StatusCode, Problem> {
+    let project = project_ref(&project, &headers);
     if let Some(visibility) = visibility(body.public, &body.metadata) {
-        app.registry.set_visibility(&caller, &project_ref(&project, &headers), visibility).await?;
+        app.registry.set_visibility(&caller, &project, visibility).await?;
     }
+    decide(&app, &caller, &project, (&body.metadata, body.cve_allowlist)).await?;
     Ok(StatusCode::OK)
 }
 

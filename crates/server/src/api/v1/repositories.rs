@@ -1,24 +1,77 @@
-//! `/api/v1/projects/{project}/repositories/{repository}`; a slash in a repository's name is written `%2F`.
+//! `/api/v1/projects/{project}/repositories`; a slash in a repository's name is written `%2F`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use metadata::model::DeletedId;
 use metadata::model::deleted::DeletedRow;
+use metadata::model::repository::RepositoryRow;
 use oci::RepoName;
-use registry::{Delete, Error, Push};
+use registry::admin::ProjectRef;
+use registry::list::RepositoryQuery;
+use registry::{Delete, Error, Pull, Push};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Limit;
-use crate::api::extract::{By, Path, Query, SignedIn};
+use super::{Limit, PageQuery};
+use crate::api::extract::{Body, By, Path, Query, SignedIn, TOTAL_COUNT};
 use crate::api::problem::Problem;
 use crate::app::App;
 
 /// Names of tags shown of one image.
 const SHOWN_TAGS: usize = 100;
+
+/// A repository that holds something.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Repository {
+    id: i64,
+    /// Its name inside the project.
+    name: String,
+    /// `project/name`, by which images are pushed and pulled.
+    full_name: String,
+    /// What it is for.
+    description: String,
+    /// Manifests, those inside of indexes and those about others with them.
+    manifest_count: u64,
+    tag_count: u64,
+    /// Pulls of manifests, as far as counted.
+    pull_count: u64,
+    #[schemars(extend("format" = "date-time"))]
+    created_at: String,
+    #[schemars(extend("format" = "date-time"))]
+    pushed_at: String,
+    pulled_at: Option<String>,
+}
+
+impl From<RepositoryRow> for Repository {
+    fn from(row: RepositoryRow) -> Self {
+        Self {
+            id: row.id.get(),
+            name: row.name,
+            full_name: row.full_name,
+            description: row.description,
+            manifest_count: row.manifest_count,
+            tag_count: row.tag_count,
+            pull_count: row.pull_count,
+            created_at: row.created_at.to_string(),
+            pushed_at: row.pushed_at.to_string(),
+            pulled_at: row.pulled_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// Changes to a repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RepositoryChange")]
+pub(super) struct Change {
+    /// What it is for.
+    #[schemars(length(max = 10_000))]
+    description: String,
+}
 
 /// A page of what was deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -70,8 +123,48 @@ pub(super) struct Restored {
     digest: String,
 }
 
-fn named(project: &str, repository: &str) -> Result<RepoName, Error> {
+pub(super) fn named(project: &str, repository: &str) -> Result<RepoName, Error> {
     RepoName::of(project, repository).map_err(|error| Error::Invalid(error.to_string()))
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path(project): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Response, Problem> {
+    let query = RepositoryQuery {
+        project: Some(ProjectRef::Name(project)),
+        contains: page.name,
+        after: page.after,
+        limit: page.limit.0,
+        ..RepositoryQuery::default()
+    };
+    let found = app.registry.repositories(&caller, &query).await?;
+    let rows: Vec<Repository> = found.rows.into_iter().map(Repository::from).collect();
+    Ok(([(TOTAL_COUNT, found.total.to_string())], Json(rows)).into_response())
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    Path((project, repository)): Path<(String, String)>,
+) -> Result<Json<Repository>, Problem> {
+    let repo = named(&project, &repository)?;
+    let grant = app.registry.access().grant::<Pull>(&caller.principal, &repo).await?;
+    Ok(Json(app.registry.repository(&grant).await?.into()))
+}
+
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Path((project, repository)): Path<(String, String)>,
+    Body(body): Body<Change>,
+) -> Result<StatusCode, Problem> {
+    let repo = named(&project, &repository)?;
+    let grant = app.registry.access().grant::<Push>(&caller.principal, &repo).await?;
+    app.registry.describe_repository(&caller, &grant, &body.description).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn remove(

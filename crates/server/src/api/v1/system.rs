@@ -20,7 +20,7 @@ use crate::api::problem::Problem;
 use crate::app::App;
 
 /// How many are listed.
-const LAST: u32 = 20;
+pub(super) const LAST: u32 = 20;
 
 /// A collection to be started.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,7 +45,7 @@ pub(super) struct NewCheck {
 
 /// How far something is that was asked for.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Progress {
+pub(super) struct Progress {
     id: i64,
     /// `queued`, `running`, `succeeded`, `failed`, `cancelled` or `superseded`.
     state: &'static str,
@@ -117,7 +117,7 @@ fn checked(job: &JobRow, lines: &[LogLine]) -> Check {
     }
 }
 
-fn request<J: Job>(app: &App, payload: &J::Payload) -> Result<NewJob, Error> {
+pub(super) fn request<J: Job>(app: &App, payload: &J::Payload) -> Result<NewJob, Error> {
     let job = J::request(payload, app.registry.store().now());
     job.map_err(|error| Error::Internal(error.to_string()))
 }

@@ -1,0 +1,127 @@
+//! Scans of one artifact: `…/artifacts/{reference}/scan` and the additions `vulnerabilities` and `sbom`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use registry::{Error, Grant, Pull, Push};
+use serde::Deserialize;
+use serde_json::Value;
+use vuln::sbom::Format;
+use workers::scan::{ReportError, Target, priority};
+
+use super::artifacts::InArtifact;
+use super::names::{InRepository, reference};
+use super::scan_wire;
+use crate::api::extract::{By, OptionalBody, Path, SignedIn};
+use crate::api::findings::{report_error, reports};
+use crate::api::problem::Problem;
+use crate::app::App;
+
+/// What is to be scanned for. Both are one scan here: what is in it is read before it is judged.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    scan_type: String,
+}
+
+/// A report's log as a path names it.
+#[derive(Debug, Deserialize)]
+pub(super) struct InReport {
+    #[serde(flatten)]
+    place: InRepository,
+    reference: String,
+    report: String,
+}
+
+fn check(asked: &Asked) -> Result<(), Error> {
+    match asked.scan_type.as_str() {
+        "" | "vulnerability" | "sbom" => Ok(()),
+        other => Err(Error::Invalid(format!("scan_type `{other}` is neither `vulnerability` nor `sbom`"))),
+    }
+}
+
+async fn grants(
+    app: &App,
+    caller: &registry::Caller,
+    headers: &HeaderMap,
+    place: &InRepository,
+) -> Result<(Grant<Pull>, Grant<Push>), Error> {
+    Ok((place.grant(app, caller, headers).await?, place.grant(app, caller, headers).await?))
+}
+
+pub(super) async fn start(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    headers: HeaderMap,
+    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+    OptionalBody(asked): OptionalBody<Asked>,
+) -> Result<StatusCode, Problem> {
+    check(&asked)?;
+    let (reader, grant) = grants(&app, &caller, &headers, &place).await?;
+    let manifest = app.registry.pull_manifest(&reader, &reference(&named)?).await?;
+    let now = app.registry.store().now();
+    let make = |digest: &oci::Digest| Target::new(*digest, priority::ASKED).job(now);
+    app.registry.ask_for_scan(&caller, &grant, &manifest, make).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(super) async fn stop(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    headers: HeaderMap,
+    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+    OptionalBody(asked): OptionalBody<Asked>,
+) -> Result<StatusCode, Problem> {
+    check(&asked)?;
+    let (reader, grant) = grants(&app, &caller, &headers, &place).await?;
+    let manifest = app.registry.pull_manifest(&reader, &reference(&named)?).await?;
+    app.registry.stop_scan(&caller, &grant, &manifest).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(super) async fn log(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    headers: HeaderMap,
+    Path(InReport { place, reference: named, report }): Path<InReport>,
+) -> Result<Response, Problem> {
+    let grant = place.grant::<Pull>(&app, &caller, &headers).await?;
+    let manifest = app.registry.pull_manifest(&grant, &reference(&named)?).await?;
+    if report != scan_wire::report_id(&manifest.digest) {
+        return Err(Error::NotFound("report").into());
+    }
+    let lines = app.registry.scan_log(&manifest).await?;
+    let text: String =
+        lines.iter().map(|line| format!("{} [{}] {}\n", line.at, line.level, line.message)).collect();
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+pub(super) async fn vulnerabilities(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    headers: HeaderMap,
+    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+) -> Result<Json<Value>, Problem> {
+    let grant = place.grant::<Pull>(&app, &caller, &headers).await?;
+    let (_, judged) = reports(&app, &grant, &reference(&named)?).await?;
+    Ok(Json(scan_wire::report(scan_wire::report_type(&headers), &judged)))
+}
+
+pub(super) async fn sbom(
+    State(app): State<Arc<App>>,
+    By(caller): By,
+    headers: HeaderMap,
+    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+) -> Result<Response, Problem> {
+    let grant = place.grant::<Pull>(&app, &caller, &headers).await?;
+    let manifest = app.registry.pull_manifest(&grant, &reference(&named)?).await?;
+    match app.scanner.bill_of_materials(&manifest, Format::Spdx23Json).await {
+        Ok(bytes) => Ok(([(CONTENT_TYPE, "application/json")], bytes).into_response()),
+        Err(ReportError::NotScanned) => Err(Error::NotFound("a bill of materials of this artifact").into()),
+        Err(error) => Err(report_error(error).into()),
+    }
+}
