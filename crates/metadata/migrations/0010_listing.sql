@@ -1,6 +1,9 @@
 -- What the lists of both APIs read: repositories that hold something, artifacts newest first; and what a repository is
 -- for, in its owners' words.
 CREATE INDEX repository_live ON repository (project_id, name) WHERE manifest_count > 0;
+-- Whether a manifest has a tag that is no evidence is asked for each of a page.
+DROP INDEX tag_by_digest;
+CREATE INDEX tag_by_digest ON tag (repository_id, digest, evidence);
 CREATE INDEX manifest_by_push ON manifest (repository_id, pushed_at, digest);
 ALTER TABLE repository ADD COLUMN description TEXT NOT NULL DEFAULT '';
 

@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::value::Value;
 
 crate::statements! {
-    LIVE_OF_PROJECT = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE project_id = $1 AND manifest_count > 0 AND name > $2 AND full_name LIKE $3 ESCAPE '!' ORDER BY name LIMIT $4";
+    LIVE_OF_PROJECT = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE project_id = $1 AND manifest_count > 0 AND name > $2 AND name LIKE $3 ESCAPE '!' ORDER BY name LIMIT $4";
     LIVE_OF_PROJECTS = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE project_id IN (SELECT value FROM bonded_ints($1)) AND manifest_count > 0 AND full_name > $2 AND full_name LIKE $3 ESCAPE '!' ORDER BY full_name LIMIT $4";
     LIVE = Scan "SELECT id, project_id, name, full_name, flags, manifest_count, tag_count, pull_count, created_at, pushed_at, pulled_at, description FROM repository WHERE manifest_count > 0 AND full_name > $1 AND full_name LIKE $2 ESCAPE '!' ORDER BY full_name LIMIT $3";
     HOLDING_BLOB = Scan "SELECT r.id, r.project_id, r.name, r.full_name, r.flags, r.manifest_count, r.tag_count, r.pull_count, r.created_at, r.pushed_at, r.pulled_at, r.description FROM repository_blob b JOIN repository r ON r.id = b.repository_id WHERE b.digest = $1 AND r.manifest_count > 0 AND r.full_name > $2 AND r.full_name LIKE $3 ESCAPE '!' ORDER BY r.full_name LIMIT $4";
@@ -60,8 +60,8 @@ fn containing(text: &str) -> String {
 }
 
 impl Store {
-    /// Repositories that hold a manifest and whose full name contains `text`, in order of full name after `last`: that
-    /// of a project's repositories is told by the name inside it.
+    /// Repositories that hold a manifest and whose full name contains `text`, in order of full name after `last`; for
+    /// those of one project both are about the name inside it.
     pub async fn live_repositories(
         &self,
         among: Among<'_>,

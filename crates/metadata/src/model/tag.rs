@@ -1,4 +1,7 @@
 //! Tags. Moving one is a compare-and-swap on the digest it named before.
+//!
+//! SQLite is told to take the index by digest: it would rather read all tags of the repository, since the table itself
+//! holds every column.
 
 use oci::{Digest, Tag};
 
@@ -12,11 +15,17 @@ use crate::{Timestamp, params};
 
 crate::statements! {
     FIND = Read "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND name = $2";
-    OF_DIGEST = Read "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name_key, name LIMIT $3";
+    OF_DIGEST = Read {
+        sqlite: "SELECT name, digest, evidence, moved_at FROM tag INDEXED BY tag_by_digest WHERE repository_id = ?1 AND digest = ?2 ORDER BY name_key, name LIMIT ?3",
+        postgres: "SELECT name, digest, evidence, moved_at FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name_key, name LIMIT $3",
+    };
     INSERT = Write "INSERT INTO tag (repository_id, name, name_key, digest, evidence, moved_at, moved_by, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     MOVE = Write "UPDATE tag SET digest = $4, evidence = $5, moved_at = $6, moved_by = $7, tx = $8 WHERE repository_id = $1 AND name = $2 AND digest = $3";
     DELETE = Write "DELETE FROM tag WHERE repository_id = $1 AND name = $2 AND digest = $3";
-    DELETE_OF = Write "DELETE FROM tag WHERE repository_id = $1 AND digest = $2";
+    DELETE_OF = Write {
+        sqlite: "DELETE FROM tag INDEXED BY tag_by_digest WHERE repository_id = ?1 AND digest = ?2",
+        postgres: "DELETE FROM tag WHERE repository_id = $1 AND digest = $2",
+    };
     PAGE = Read {
         sqlite: "SELECT r.id, (SELECT json_group_array(t.name) FROM (SELECT name FROM tag WHERE repository_id = r.id AND (name_key, name) > (?3, ?4) ORDER BY name_key, name LIMIT ?5) t) FROM repository r WHERE r.project_id = ?1 AND r.name = ?2",
         postgres: "SELECT r.id, (SELECT COALESCE(json_agg(t.name ORDER BY t.name_key, t.name), '[]')::text FROM (SELECT name_key, name FROM tag WHERE repository_id = r.id AND (name_key, name) > ($3, $4) ORDER BY name_key, name LIMIT $5) t) FROM repository r WHERE r.project_id = $1 AND r.name = $2",

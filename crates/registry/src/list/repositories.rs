@@ -76,7 +76,7 @@ pub struct RepositoryPage {
 
 /// Where the rows of a query come from.
 struct Source {
-    project: Option<ProjectId>,
+    project: Option<(ProjectId, String)>,
     /// Projects in which the caller may see something; none: all.
     projects: Option<Vec<ProjectId>>,
     /// The caller may pull from every repository of them.
@@ -124,7 +124,8 @@ impl Registry {
         if let Some(named) = &query.project {
             let project = self.visible_project(caller, named)?;
             let whole = self.pulls_all_of(caller, &project);
-            return Ok(Source { project: Some(project.id), projects: None, whole });
+            let named = (project.id, format!("{}/", project.name));
+            return Ok(Source { project: Some(named), projects: None, whole });
         }
         let projects = self.visible_projects(&caller.principal);
         let facts = self.access.facts();
@@ -142,7 +143,7 @@ impl Registry {
     }
 
     async fn count_whole(&self, source: &Source) -> Result<usize, Error> {
-        let count = match (source.project, &source.projects) {
+        let count = match (source.id(), &source.projects) {
             (Some(project), _) => self.store.repository_count(project).await?,
             (None, projects) => self.store.live_count(projects.as_deref()).await?,
         };
@@ -158,13 +159,17 @@ impl Registry {
         after: &str,
         wanted: usize,
     ) -> Result<Vec<RepositoryRow>, Error> {
-        let among = match (&query.blob, source.project, &source.projects) {
+        let among = match (&query.blob, source.id(), &source.projects) {
             (Some(digest), _, _) => Among::Holding(digest),
             (None, Some(project), _) => Among::Project(project),
             (None, None, Some(ids)) => Among::Projects(ids),
             (None, None, None) => Among::All,
         };
         let text = query.named.as_deref().unwrap_or(&query.contains);
+        let text = match (&among, &source.project) {
+            (Among::Project(_), Some((_, prefix))) => text.strip_prefix(prefix).unwrap_or(text),
+            _ => text,
+        };
         let mut rows = Vec::new();
         let mut last = after.to_owned();
         loop {
@@ -176,7 +181,7 @@ impl Registry {
                 last = if query.blob.is_some() { end.full_name.clone() } else { source.key(end).to_owned() };
             }
             for row in found {
-                let asked = source.project.is_none_or(|project| row.project == project)
+                let asked = source.id().is_none_or(|project| row.project == project)
                     && query.named.as_ref().is_none_or(|name| row.full_name == *name);
                 if asked && self.pulls(caller, source, &row) {
                     rows.push(row);
@@ -192,8 +197,8 @@ impl Registry {
     }
 
     fn pulls(&self, caller: &Caller, source: &Source, row: &RepositoryRow) -> bool {
-        let inside = source.project == Some(row.project)
-            || source.project.is_none()
+        let inside = source.id() == Some(row.project)
+            || source.id().is_none()
                 && source.projects.as_ref().is_none_or(|ids| ids.contains(&row.project));
         source.whole && inside
             || row
@@ -238,6 +243,10 @@ impl Registry {
 }
 
 impl Source {
+    fn id(&self) -> Option<ProjectId> {
+        self.project.as_ref().map(|(id, _)| *id)
+    }
+
     /// The name that the list is ordered by.
     fn key<'a>(&self, row: &'a RepositoryRow) -> &'a str {
         if self.project.is_some() { &row.name } else { &row.full_name }
