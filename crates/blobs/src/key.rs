@@ -30,6 +30,8 @@ pub enum Series {
     Installation,
     /// Advisory databases.
     Advisories,
+    /// The index of all images' packages, and what is wrong with them.
+    Estate,
 }
 
 impl Series {
@@ -40,6 +42,7 @@ impl Series {
             Self::Audit => FIRST_MARK + 1,
             Self::Installation => FIRST_MARK + 2,
             Self::Advisories => FIRST_MARK + 3,
+            Self::Estate => FIRST_MARK + 4,
         }
     }
 }

@@ -122,6 +122,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::checkpoint::STATEMENTS,
     crate::model::collect::STATEMENTS,
     crate::model::deleted::STATEMENTS,
+    crate::model::estate::STATEMENTS,
     crate::model::installation::STATEMENTS,
     crate::model::keys::STATEMENTS,
     crate::model::manifest::STATEMENTS,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use registry::Registry;
+use workers::index::Index;
 use workers::scan::Scanner;
 
 use crate::command::{AdminCommand, AuditCommand, Fsck, Gc, Rebuild, Settings};
@@ -62,6 +63,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// What is in artifacts, and what is wrong with them.
     pub scanner: Arc<Scanner>,
+    /// Which images contain what.
+    pub index: Arc<Index>,
     /// The configuration.
     pub config: Arc<Config>,
     /// Whose word about the client's address and host counts.
@@ -93,14 +96,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
     let scanner = scanner(&opened.registry, &config)?;
+    let index = Arc::new(Index::new(Arc::clone(&scanner)));
     let app = Arc::new(App {
         registry: Arc::clone(&opened.registry),
-        scanner: Arc::clone(&scanner),
+        scanner,
+        index: Arc::clone(&index),
         config: Arc::clone(&config),
         proxies,
     });
     let front = front.with_store(opened.registry.store(), opened.registry.sealer());
-    let background = opened.start(&config, &scanner)?;
+    let background = opened.start(&config, &index)?;
     let outcome = front.serve(app.router()).await;
     background.stop().await;
     outcome.context("serving")?;

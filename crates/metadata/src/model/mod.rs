@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod collect;
 pub mod deleted;
+pub mod estate;
 pub mod installation;
 pub mod keys;
 pub mod manifest;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::checkpoint;
-use workers::scan::Scanner;
+use workers::index::Index;
 
 use super::master_key;
 use crate::config::database::Engine;
@@ -297,7 +297,7 @@ impl Opened {
     }
 
     /// Starts what runs beside the requests.
-    pub(super) fn start(self, config: &Config, scanner: &Arc<Scanner>) -> anyhow::Result<Background> {
+    pub(super) fn start(self, config: &Config, index: &Arc<Index>) -> anyhow::Result<Background> {
         let Self { registry, mut corrupt } = self;
         let access = Arc::clone(registry.access());
         let fresh = tokio::spawn(async move { access.keep_fresh().await });
@@ -335,7 +335,7 @@ impl Opened {
         let records = tokio::spawn(async move { notes.keep(end.cancelled_owned()).await });
         let shutdown = CancellationToken::new();
         let jobs = if config.server.has_role(Role::Jobs) {
-            super::upkeep::start(&registry, scanner, config, &shutdown)?
+            super::upkeep::start(&registry, index, config, &shutdown)?
         } else {
             Vec::new()
         };

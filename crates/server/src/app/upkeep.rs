@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
+use workers::index::{AskSavedJob, Index, IndexDuty};
 use workers::scan::{
-    self, CatalogueJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RefreshFeeds, ScanAllJob, Scanner,
+    self, CatalogueJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -30,9 +31,10 @@ const PRIORITY: i64 = -50;
 /// The runner of this registry, with every kind of job and duty that it knows.
 pub fn runner(
     registry: &Arc<Registry>,
-    scanner: &Arc<Scanner>,
+    index: &Arc<Index>,
     config: &Config,
 ) -> Result<Arc<Runner>, JobError> {
+    let scanner = index.scanner();
     let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
     let builder = Runner::builder(registry.store().clone())?
         .job(CollectJob(Arc::clone(registry)))
@@ -43,21 +45,23 @@ pub fn runner(
         .job(ScanAllJob(Arc::clone(scanner)))
         .job(FeedsJob(Arc::clone(scanner)))
         .job(ForgetScansJob(Arc::clone(registry)))
+        .job(AskSavedJob(Arc::clone(index)))
         .reaction("manifest_pushed", scan::on_push)
         .duty(checkpoint)
-        .duty(SealDuty(Arc::clone(registry)));
+        .duty(SealDuty(Arc::clone(registry)))
+        .duty(IndexDuty(Arc::clone(index)));
     Ok(builder.build())
 }
 
 /// Starts the runner and what feeds it; they end when `shutdown` is cancelled.
 pub(super) fn start(
     registry: &Arc<Registry>,
-    scanner: &Arc<Scanner>,
+    index: &Arc<Index>,
     config: &Config,
     shutdown: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
-    let runner = runner(registry, scanner, config)?;
+    let runner = runner(registry, index, config)?;
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
     if config.gc.enabled {
@@ -68,7 +72,7 @@ pub(super) fn start(
         let make = move |now| ScrubJob::request(&scrub, now);
         tasks.push(tokio::spawn(regularly(store.clone(), SCRUB_EVERY, shutdown.clone(), make)));
     }
-    if scanner.has_feeds() {
+    if index.scanner().has_feeds() {
         let make = |now| FeedsJob::request(&RefreshFeeds::default(), now);
         let every = config.scan.feeds_interval.std();
         tasks.push(tokio::spawn(regularly(store.clone(), every, shutdown.clone(), make)));

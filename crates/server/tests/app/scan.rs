@@ -72,6 +72,8 @@ async fn refresh(app: &TestApp) {
     let job = FeedsJob::request(&RefreshFeeds::default(), app.registry.store().now()).expect("a job");
     enqueue(app, job).await;
     app.idle().await;
+    app.runner.run_duties_once().await.expect("the index is kept");
+    app.idle().await;
 }
 
 /// Pushes an image with these layers.
@@ -279,4 +281,94 @@ async fn everything_is_scanned_when_somebody_asks_and_an_index_is_its_images() {
     let ArtifactScan { row, children, active } = known[&index].clone();
     assert_eq!((row, active, children.len()), (None, None, 2));
     assert!(children.iter().all(|child| high(child) == (ScanStatus::Succeeded, 1, 1)));
+}
+
+async fn ask(app: &TestApp, user: &str, question: &str) -> Value {
+    let text = question.replace(' ', "%20").replace('<', "%3C");
+    let ask = app.ask("GET", &format!("/api/v1/search/images?q={text}")).by(user);
+    ask.send().await.expect(StatusCode::OK).json()
+}
+
+/// Brings the index up to date.
+async fn index(app: &TestApp) {
+    app.idle().await;
+    app.runner.run_duties_once().await.expect("the index is kept");
+    app.idle().await;
+}
+
+#[tokio::test]
+async fn which_images_contain_it_is_answered_with_tags_to_who_may_see_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    app.project("open", Visibility::Public).await;
+    app.user("eve").await;
+    let old = push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    push(&app, "team/app", "v2", &[left_pad("1.3.0")]).await;
+    let shown = push(&app, "open/app", "v1", &[left_pad("1.2.1")]).await;
+    index(&app).await;
+
+    let found = ask(&app, ADMIN, "left-pad < 1.3.0").await;
+    assert_eq!(found["total"], 2);
+    let digests: Vec<_> =
+        found["images"].as_array().expect("images").iter().map(|it| &it["digest"]).collect();
+    assert!(digests.contains(&&json!(old.to_string())) && digests.contains(&&json!(shown.to_string())));
+    let found = ask(&app, "eve", "left-pad < 1.3.0").await;
+    assert_eq!((&found["total"], &found["images"][0]["digest"]), (&json!(1), &json!(shown.to_string())));
+    assert_eq!(found["images"][0]["places"], json!([{ "repository": "open/app", "tags": ["v1"] }]));
+    assert_eq!(found["images"][0]["packages"][0]["purl"], "pkg:npm/left-pad@1.2.1");
+    assert_eq!(ask(&app, ADMIN, "cve:CVE-2024-0001").await["total"], 2);
+
+    let csv = app.get("/api/v1/search/images.csv?q=pkg:npm/left-pad@1.2.0").await.expect(StatusCode::OK);
+    let text = String::from_utf8(csv.body).expect("text");
+    assert!(text.contains(&format!("team/app,v1,{old},left-pad,1.2.0,pkg:npm/left-pad@1.2.0")), "{text}");
+    let wrong = app.get("/api/v1/search/images?q=%3C%201.0").await;
+    wrong.expect(StatusCode::BAD_REQUEST);
+
+    // What is deleted is not found any more, what moves advisories is told of.
+    let path = format!("/v2/team/app/manifests/{old}");
+    app.ask("DELETE", &path).by(ADMIN).send().await.expect(StatusCode::ACCEPTED);
+    index(&app).await;
+    assert_eq!(ask(&app, ADMIN, "left-pad < 1.3.0").await["total"], 1);
+    feed(dir.path(), "1.2.1", "HIGH");
+    refresh(&app).await;
+    assert_eq!(ask(&app, ADMIN, "cve:CVE-2024-0001").await["total"], 0);
+    assert_eq!(high(&row(&app, &shown).await), (ScanStatus::Succeeded, 0, 0));
+}
+
+#[tokio::test]
+async fn new_advisories_have_only_those_images_judged_again_that_they_speak_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let other = push(&app, "team/app", "other", &[layer(&[("etc/motd", "hello")])]).await;
+    let padded = push(&app, "team/app", "padded", &[left_pad("1.3.0")]).await;
+    index(&app).await;
+    let judged = |row: ScanRow| row.verdict.expect("a verdict").judged_at;
+    let before = (judged(row(&app, &other).await), judged(row(&app, &padded).await));
+    app.advance(std::time::Duration::from_secs(60)).await;
+    feed(dir.path(), "1.3.10", "HIGH");
+    refresh(&app).await;
+    let after = (judged(row(&app, &other).await), judged(row(&app, &padded).await));
+    assert_eq!(after.0, before.0, "nothing was said of it");
+    assert!(after.1 > before.1);
+    let generations =
+        [row(&app, &other).await, row(&app, &padded).await].map(|row| row.verdict.map(|it| it.advisories));
+    assert_eq!(generations[0], generations[1], "both are up to date");
+}
+
+#[tokio::test]
+async fn a_saved_search_tells_of_a_new_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let body = json!({ "q": "left-pad < 1.3.0" }).to_string().into_bytes();
+    let keep = app.ask("PUT", "/api/v1/search/saved/pads").by(ADMIN).bytes("application/json", body);
+    keep.send().await.expect(StatusCode::NO_CONTENT);
+    push(&app, "team/app", "a", &[layer(&[("etc/motd", "hello")])]).await;
+    index(&app).await;
+    push(&app, "team/app", "b", &[left_pad("1.2.0")]).await;
+    index(&app).await;
+    let saved = app.get("/api/v1/search/saved").await.expect(StatusCode::OK).json();
+    assert_eq!((&saved[0]["name"], &saved[0]["total"]), (&json!("pads"), &json!(1)));
+    let forget = app.ask("DELETE", "/api/v1/search/saved/pads").by(ADMIN);
+    forget.send().await.expect(StatusCode::NO_CONTENT);
+    assert_eq!(app.get("/api/v1/search/saved").await.expect(StatusCode::OK).json(), json!([]));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::{HeaderName, StatusCode};
 use policy::{Role, Visibility};
-use registry::ADMIN;
+use registry::admin::ADMIN;
 use serde_json::{Value, json};
 
 use crate::test_app::{MANIFEST, TestApp};

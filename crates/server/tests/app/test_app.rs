@@ -25,6 +25,7 @@ use server::telemetry::ops::{self, MetricsAccess};
 use server::telemetry::{Health, Metrics};
 use tower_service::Service as _;
 use workers::Runner;
+use workers::index::Index;
 
 /// The password of every user of a [`TestApp`].
 pub(crate) const PASSWORD: &str = "Correct-Horse-7";
@@ -98,9 +99,11 @@ impl TestApp {
         let (registry, _corrupt) = Registry::open(parts).await.expect("a registry");
         let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
         let scanner = app::scanner(&registry, &config).expect("a scanner");
+        let index = Arc::new(Index::new(scanner.clone()));
         let shared = Arc::new(App {
             registry: registry.clone(),
-            scanner: scanner.clone(),
+            scanner,
+            index: index.clone(),
             config: config.clone(),
             proxies,
         });
@@ -108,7 +111,7 @@ impl TestApp {
         metrics.watch_damage(registry.damage().clone());
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let router = shared.router().merge(ops::router(health, metrics, access));
-        let runner = app::runner(&registry, &scanner, &config).expect("a runner");
+        let runner = app::runner(&registry, &index, &config).expect("a runner");
         Self { clock, registry, engine, blobs, config, runner, router, ids: RequestIds::new(seed) }
     }
 

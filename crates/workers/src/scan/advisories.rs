@@ -4,8 +4,8 @@
 //! new file is durable; the one before the last is deleted then, so that a process that is about to fetch the last still
 //! finds it.
 
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blobs::{BlobKey, Series};
@@ -18,14 +18,11 @@ use upstream::Mapped;
 use vuln::db::{Db, DbError};
 
 use crate::checkpoint::publish;
+use crate::files::Files;
 use crate::job::JobError;
 
 /// The setting that names the file.
 const SETTING: &str = "advisories";
-/// Bytes read from storage at once.
-const WINDOW: u64 = 4 << 20;
-/// Files of this process begin with it.
-const PREFIX: &str = "advisories-";
 
 /// Which file the advisories are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +31,9 @@ pub struct Pointer {
     pub object: String,
     /// The one before it.
     pub former: Option<String>,
+    /// The content of that one.
+    #[serde(default)]
+    pub former_content: u64,
     /// Grows with every file.
     pub generation: u64,
     /// The generation since when no advisory has changed: verdicts by this one or later are up to date.
@@ -42,6 +42,13 @@ pub struct Pointer {
     pub size_bytes: u64,
     /// When it was published.
     pub published_at: Timestamp,
+}
+
+impl Pointer {
+    /// This file's object and the one before it.
+    fn objects(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.object.as_str()).chain(self.former.as_deref())
+    }
 }
 
 /// The advisories of a moment.
@@ -62,7 +69,7 @@ impl Current {
     }
 
     /// What a verdict by these advisories notes.
-    pub(super) fn content(&self) -> i64 {
+    pub(crate) fn content(&self) -> i64 {
         i64::try_from(self.pointer.content).unwrap_or(i64::MAX)
     }
 
@@ -75,14 +82,15 @@ impl Current {
 /// The advisories as this process has them.
 pub struct Advisories {
     registry: Arc<Registry>,
-    cache: PathBuf,
+    files: Files,
     current: Mutex<Option<Arc<Current>>>,
     loading: tokio::sync::Mutex<()>,
 }
 
 impl Advisories {
     pub(super) fn new(registry: Arc<Registry>, cache: PathBuf) -> Self {
-        Self { registry, cache, current: Mutex::default(), loading: tokio::sync::Mutex::default() }
+        let files = Files::new(Arc::clone(&registry), cache.join("advisories"), whole);
+        Self { registry, files, current: Mutex::default(), loading: tokio::sync::Mutex::default() }
     }
 
     /// Which file the advisories are now; none: there never was one.
@@ -118,34 +126,24 @@ impl Advisories {
         if let Some(known) = self.known(&pointer) {
             return Ok(Some(known));
         }
-        let map = self.load(&pointer).await?;
+        let map = self.files.open(&pointer.object).await?;
+        self.files.keep_only([&pointer].into_iter().flat_map(|it| it.objects()));
         let current = Arc::new(Current { pointer, map });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&current));
         Ok(Some(current))
     }
 
-    /// Brings the file here, unless it is here already, and checks it.
-    async fn load(&self, pointer: &Pointer) -> Result<Mapped, JobError> {
-        let path = self.cache.join(format!("{PREFIX}{}.db", pointer.object.replace('/', "-")));
-        if let Ok(map) = sound(path.clone()).await {
-            return Ok(map);
+    /// The advisories before `current`, for comparison, if their content is `wanted`.
+    pub(crate) async fn former_of(&self, current: &Current, wanted: i64) -> Result<Option<Mapped>, JobError> {
+        let Pointer { former: Some(object), former_content, .. } = &current.pointer else { return Ok(None) };
+        if i64::try_from(*former_content).ok() != Some(wanted) {
+            return Ok(None);
         }
-        let key = BlobKey::parse(&pointer.object).map_err(JobError::failed)?;
-        let object = self.registry.blobs().open(key).await.map_err(JobError::retry)?;
-        let object = object.ok_or_else(|| JobError::retry("the advisories were replaced just now"))?;
-        std::fs::create_dir_all(&self.cache).map_err(JobError::retry)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.cache).map_err(JobError::retry)?;
-        let (mut at, size) = (0, object.stat().size);
-        while at < size {
-            let end = size.min(at + WINDOW);
-            let bytes = object.read_at(at..end).await.map_err(JobError::retry)?;
-            file.write_all(&bytes).map_err(JobError::retry)?;
-            at = end;
+        match self.files.open(object).await {
+            Ok(map) => Ok(Some(map)),
+            Err(JobError::Retry { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
-        file.persist(&path).map_err(JobError::retry)?;
-        let map = sound(path.clone()).await.map_err(|error| JobError::failed(error.to_string()))?;
-        forget_others(&self.cache, &path);
-        Ok(map)
     }
 
     /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers
@@ -167,6 +165,7 @@ impl Advisories {
         let pointer = Pointer {
             object: key.to_string(),
             former: former.as_ref().map(|(known, _)| known.object.clone()),
+            former_content: former.as_ref().map_or(0, |(known, _)| known.content),
             generation,
             content,
             size_bytes,
@@ -194,22 +193,6 @@ impl Advisories {
     }
 }
 
-/// Maps a file and compares it with its own digest.
-async fn sound(path: PathBuf) -> io::Result<Mapped> {
-    let check = move || {
-        let map = Mapped::open(&path)?;
-        Db::open(&map).and_then(|db| db.verify()).map_err(io::Error::other)?;
-        Ok(map)
-    };
-    tokio::task::spawn_blocking(check).await.map_err(io::Error::other)?
-}
-
-/// Deletes files of former advisories. One that is still mapped stays readable.
-fn forget_others(cache: &Path, kept: &Path) {
-    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
-        let old = entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.path() != kept;
-        if old && let Err(error) = std::fs::remove_file(entry.path()) {
-            tracing::debug!(%error, "a file of former advisories stays");
-        }
-    }
+fn whole(bytes: &[u8]) -> io::Result<()> {
+    Db::open(bytes).and_then(|db| db.verify()).map_err(io::Error::other)
 }

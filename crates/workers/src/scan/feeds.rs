@@ -5,14 +5,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metadata::jobs;
 use serde::{Deserialize, Serialize};
 use upstream::feeds::{Download, Feed};
 use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update, changed_packages};
 
 use super::quiet::quietly;
-use super::{Current, ScanAll, ScanAllJob, Scanner, priority};
+use super::{Current, Scanner};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -89,7 +88,7 @@ impl Job for FeedsJob {
 }
 
 impl FeedsJob {
-    /// Publishes the new database, and has judged again what it speaks of differently.
+    /// Publishes the new database.
     async fn publish(
         &self,
         update: Update,
@@ -109,15 +108,8 @@ impl FeedsJob {
         if !scanner.advisories.publish(bytes, changed > 0).await? {
             return Err(JobError::retry("another process renewed the advisories at the same time"));
         }
+        // Whom that changes is found by the duty that keeps the index.
         context.info(format!("published; {changed} packages are spoken of differently"));
-        if changed > 0 {
-            let now = scanner.store().now();
-            let job = ScanAllJob::request(&ScanAll { stale: true }, now)?;
-            let mut tx = scanner.store().begin().await?;
-            let job = job.dedupe("stale").priority(priority::ADVISORIES);
-            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
-            context.commit(tx).await?;
-        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metadata::jobs;
+use metadata::model::estate;
 use metadata::model::scan::{self, Attempt, ScanStatus, SeverityCounts, Verdict, VerdictDetails};
 use metadata::outbox;
 use vuln::matching::Counts;
@@ -89,6 +90,15 @@ impl JudgeJob {
         ));
         let mut tx = store.begin().await?;
         scan::put_verdict(&mut tx, &attempt, &verdict);
+        if !target.rejudged {
+            estate::mark(&mut tx, &target.digest);
+        }
+        // Advisories that came while this was judged may have passed over it.
+        let latest = self.0.advisories.pointer().await?.map_or(0, |pointer| pointer.content);
+        if i64::try_from(latest).unwrap_or(i64::MAX) != made.advisories {
+            let again = Target { rejudged: true, ..target.clone() }.judge(store.now());
+            jobs::enqueue(&mut tx, store.next_id().await?, store.now(), again);
+        }
         let before = former.and_then(|row| row.verdict).map(|verdict| verdict.counts);
         if before != Some(verdict.counts) {
             let payload = serde_json::json!({

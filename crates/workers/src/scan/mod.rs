@@ -172,7 +172,7 @@ impl Target {
     }
 
     /// The job that judges what was catalogued.
-    fn judge(&self, now: Timestamp) -> NewJob {
+    pub(crate) fn judge(&self, now: Timestamp) -> NewJob {
         let payload = serde_json::to_string(self).unwrap_or_default();
         NewJob::new(JudgeJob::NAME, payload, now)
             .attempts(JudgeJob::ATTEMPTS)

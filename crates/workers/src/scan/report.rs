@@ -94,8 +94,8 @@ impl Parts {
         }))
     }
 
-    /// Makes the report: some milliseconds of work for a small image.
-    pub(super) fn make(self) -> Result<Made, String> {
+    /// What is in the artifact, and what was seen beside packages.
+    fn compose(&self) -> Result<(Document, look::Seen), String> {
         let (mut results, mut seen) = (Vec::new(), Vec::new());
         for (digest, content) in &self.layers {
             let record = Record::unpack(content)
@@ -120,7 +120,12 @@ impl Parts {
             version: None,
             digest: Some(self.digest),
         };
-        let document = Document::new(subject, created, inventory);
+        Ok((Document::new(subject, created, inventory), seen))
+    }
+
+    /// Makes the report: some milliseconds of work for a small image.
+    pub(super) fn make(self) -> Result<Made, String> {
+        let (document, seen) = self.compose()?;
         let report = self.judge(&document, seen)?;
         let advisories = self.advisories.as_ref().map_or(0, |current| current.content());
         Ok(Made { document, report, advisories })
@@ -205,6 +210,18 @@ impl Scanner {
     ) -> Result<Vec<u8>, ReportError> {
         let made = self.make(manifest, Vec::new()).await?;
         Ok(sbom::write(&made.document, form).map_err(JobError::failed)?)
+    }
+
+    /// What is in an artifact, wherever it is; none: it was not scanned, or has nothing that could be.
+    pub(crate) async fn inventory(&self, digest: &Digest) -> Result<Option<Inventory>, JobError> {
+        let Some(image) = Image::find(self, digest).await? else { return Ok(None) };
+        if image.is_opaque() {
+            return Ok(None);
+        }
+        let Some(parts) = Parts::gather(self, &image).await? else { return Ok(None) };
+        let composed = tokio::task::spawn_blocking(move || parts.compose()).await.map_err(JobError::retry)?;
+        // What cannot be put together was said by its scan.
+        Ok(composed.ok().map(|(document, _)| document.inventory))
     }
 
     async fn make(&self, manifest: &PulledManifest, allowed: Vec<String>) -> Result<Made, ReportError> {

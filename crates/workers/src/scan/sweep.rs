@@ -1,4 +1,4 @@
-//! Everything: all images again, or those whose verdict is older than the advisories.
+//! Everything: all images again.
 //!
 //! The job fills the queue slowly, so that what people ask for is never behind a million others, and ends when its last
 //! image is done; its progress is that of the sweep. Stopping it takes what waits out of the queue.
@@ -22,13 +22,9 @@ const BATCH: u32 = 100;
 /// How often the queue is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Which images.
+/// Nothing to tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ScanAll {
-    /// Only judge those whose verdict is older than the advisories.
-    pub stale: bool,
-}
+pub struct ScanAll {}
 
 /// Scans everything.
 #[derive(Clone, Debug)]
@@ -42,23 +38,16 @@ struct Progress {
     filled: bool,
 }
 
-impl ScanAll {
-    fn priority(self) -> i64 {
-        if self.stale { priority::ADVISORIES } else { priority::SWEEP }
-    }
-}
-
 impl Job for ScanAllJob {
     const NAME: &'static str = "scan_all";
-    const PARALLEL: usize = 2;
     const ATTEMPTS: u32 = 20;
     type Payload = ScanAll;
 
-    async fn run(&self, what: ScanAll, context: &JobContext) -> Result<(), JobError> {
-        let outcome = self.sweep(what, context).await;
+    async fn run(&self, _: ScanAll, context: &JobContext) -> Result<(), JobError> {
+        let outcome = self.sweep(context).await;
         if matches!(outcome, Err(JobError::Stopped)) && context.was_cancelled() {
             let mut tx = self.0.store().begin().await?;
-            scan::cancel_waiting(&mut tx, &registry::scan::STAGES, what.priority(), self.0.store().now());
+            scan::cancel_waiting(&mut tx, &registry::scan::STAGES, priority::SWEEP, self.0.store().now());
             context.commit(tx).await?;
         }
         outcome
@@ -66,16 +55,12 @@ impl Job for ScanAllJob {
 }
 
 impl ScanAllJob {
-    async fn sweep(&self, what: ScanAll, context: &JobContext) -> Result<(), JobError> {
+    async fn sweep(&self, context: &JobContext) -> Result<(), JobError> {
         let scanner = &*self.0;
         let mut progress: Progress = context.checkpoint().unwrap_or_default();
-        let generation = match scanner.advisories.current().await? {
-            Some(current) => current.content(),
-            None => 0,
-        };
         loop {
             context.check()?;
-            let waiting = scanner.store().waiting_jobs(&registry::scan::STAGES, what.priority()).await?;
+            let waiting = scanner.store().waiting_jobs(&registry::scan::STAGES, priority::SWEEP).await?;
             let waiting = waiting.0 + waiting.1;
             let done = progress.asked.saturating_sub(i64::try_from(waiting).unwrap_or(i64::MAX)).max(0);
             context.progress(done, progress.filled.then_some(progress.asked));
@@ -84,12 +69,8 @@ impl ScanAllJob {
                 return Ok(());
             }
             if waiting < QUEUE && !progress.filled {
-                let images = if what.stale {
-                    scanner.store().judged_before(generation, &progress.last, BATCH).await?
-                } else {
-                    scanner.store().images_after(&progress.last, BATCH).await?
-                };
-                self.enqueue(what, &images, &mut progress, context).await?;
+                let images = scanner.store().images_after(&progress.last, BATCH).await?;
+                self.enqueue(&images, &mut progress, context).await?;
                 continue;
             }
             tokio::select! {
@@ -101,7 +82,6 @@ impl ScanAllJob {
 
     async fn enqueue(
         &self,
-        what: ScanAll,
         images: &[Digest],
         progress: &mut Progress,
         context: &JobContext,
@@ -110,8 +90,7 @@ impl ScanAllJob {
         let now = store.now();
         let mut tx = store.begin().await?;
         for digest in images {
-            let target = Target { rejudged: what.stale, ..Target::new(*digest, what.priority()) };
-            let job = if what.stale { target.judge(now) } else { target.job(now) };
+            let job = Target::new(*digest, priority::SWEEP).job(now);
             jobs::enqueue(&mut tx, store.next_id().await?, now, job);
         }
         match images.last() {

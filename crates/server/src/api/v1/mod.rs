@@ -10,6 +10,7 @@ mod role;
 mod roles;
 mod scanning;
 mod scans;
+mod search;
 mod system;
 mod users;
 
@@ -23,7 +24,7 @@ use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
     let images = Routes::new().merge(projects()).merge(repositories()).merge(artifacts()).merge(scans());
-    let images = images.merge(scanning());
+    let images = images.merge(scanning()).merge(search());
     images.merge(members()).merge(users()).merge(roles()).merge(audit()).merge(system())
 }
 
@@ -153,7 +154,7 @@ fn scans() -> Routes {
 }
 
 fn scanning() -> Routes {
-    use scanning::{Decided, New, Status, Sweep, Which, WireList, advisories, allow_list, change};
+    use scanning::{Decided, Status, Sweep, Which, WireList, advisories, allow_list, change};
     use scanning::{change_allow_list, findings, renew, show, start, stop, sweeps};
     let (project, list, all) = ("/projects/{project}/scanning", "/system/allow-list", "/system/scans");
     Routes::new()
@@ -191,9 +192,7 @@ fn scanning() -> Routes {
             Method::POST,
             all,
             start,
-            about("scan_all", "Scans everything, behind what people ask for.")
-                .body::<New>()
-                .accepts::<Sweep>(),
+            about("scan_all", "Scans everything, behind what people ask for.").accepts::<Sweep>(),
         )
         .add(
             Method::DELETE,
@@ -222,6 +221,46 @@ fn scanning() -> Routes {
                 .query::<Which>()
                 .text("text/csv"),
         )
+}
+
+fn search() -> Routes {
+    use search::{Asked, Exported, Found, Keep, Saved, export, forget, images, keep, saved};
+    Routes::new()
+        .add(
+            Method::GET,
+            "/search/images",
+            images,
+            about("search_images", "Lists the images that contain what is asked for.")
+                .open()
+                .query::<Asked>()
+                .answers::<Found>(),
+        )
+        .add(
+            Method::GET,
+            "/search/images.csv",
+            export,
+            about("export_images", "Lists the images that contain what is asked for, as CSV.")
+                .open()
+                .query::<Exported>()
+                .text("text/csv"),
+        )
+        .add(
+            Method::GET,
+            "/search/saved",
+            saved,
+            about(
+                "list_saved_searches",
+                "Lists your questions that are asked again whenever something changes.",
+            )
+            .answers::<Vec<Saved>>(),
+        )
+        .add(
+            Method::PUT,
+            "/search/saved/{name}",
+            keep,
+            about("keep_search", "Keeps a question; a new answer raises an event.").body::<Keep>(),
+        )
+        .add(Method::DELETE, "/search/saved/{name}", forget, about("forget_search", "Forgets a question."))
 }
 
 fn projects() -> Routes {

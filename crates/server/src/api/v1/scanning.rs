@@ -66,24 +66,12 @@ pub(super) struct Decided {
     allow_list: WireList,
 }
 
-/// A scan of everything to be started.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "NewScan")]
-pub(super) struct New {
-    /// Only judge again what was judged by older advisories.
-    #[serde(default)]
-    stale: bool,
-}
-
 /// A scan of everything.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SystemScan")]
 pub(super) struct Sweep {
     #[serde(flatten)]
     progress: Progress,
-    /// Whether it only judges again what was judged by older advisories.
-    stale: bool,
     /// Artifacts that are done.
     done: i64,
     /// Artifacts in all, once they are known.
@@ -92,8 +80,7 @@ pub(super) struct Sweep {
 
 impl From<&JobRow> for Sweep {
     fn from(job: &JobRow) -> Self {
-        let asked: ScanAll = serde_json::from_str(&job.payload).unwrap_or_default();
-        Self { progress: job.into(), stale: asked.stale, done: job.progress_done, total: job.progress_total }
+        Self { progress: job.into(), done: job.progress_done, total: job.progress_total }
     }
 }
 
@@ -188,9 +175,8 @@ pub(super) async fn change_allow_list(
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
-    Body(body): Body<New>,
 ) -> Result<(StatusCode, Json<Sweep>), Problem> {
-    let job = request::<ScanAllJob>(&app, &ScanAll { stale: body.stale })?;
+    let job = request::<ScanAllJob>(&app, &ScanAll::default())?;
     let job = app.registry.ask_for(&caller, job).await?;
     Ok((StatusCode::ACCEPTED, Json(Sweep::from(&job))))
 }

@@ -1,0 +1,319 @@
+//! Keeping the index: what was scanned is added, what is gone is taken out, what changed advisories speak of is matched
+//! again – that and nothing else.
+//!
+//! Each step makes its files durable, then one transaction moves the setting on and settles what caused the step. A
+//! process that loses its lease in between leaves files that nothing names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::estate::findings::{self, Changed, Delta};
+use ::estate::{Below, Estate, Writer, merge};
+use metadata::jobs;
+use metadata::leases::{self, Held};
+use metadata::model::{RepositoryId, estate};
+use metadata::{Store, outbox};
+use oci::Digest;
+use vuln::Inventory;
+use vuln::db::Db;
+
+use super::{AskSavedJob, Index, Open, Pointer};
+use crate::duty::Duty;
+use crate::job::JobError;
+use crate::scan::{Current, Target, priority};
+
+/// Images added by one step; each is a merge of its layers.
+const BATCH: u32 = 200;
+/// Rows settled by one transaction.
+const ROWS: usize = 1000;
+/// Segments from which on some are merged.
+const SEGMENTS: usize = 8;
+/// Files of findings from which on they are made anew.
+const FINDINGS: usize = 24;
+/// Projects in which one image is placed.
+const PLACES: u32 = 1000;
+/// Steps of one round: a round is shorter than its lease.
+const STEPS: usize = 20;
+
+/// The duty.
+#[derive(Clone, Debug)]
+pub struct IndexDuty(pub Arc<Index>);
+
+impl Duty for IndexDuty {
+    const NAME: &'static str = "estate";
+
+    fn every(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
+    async fn round(&self, store: &Store, held: &Held) -> Result<(), JobError> {
+        let before = self.0.setting().await?.1;
+        let outcome = self.steps(store, held).await;
+        if self.0.setting().await?.1 != before {
+            let now = store.now();
+            let mut tx = store.begin().await?;
+            jobs::enqueue(&mut tx, store.next_id().await?, now, AskSavedJob::due(now)?);
+            tx.relaxed();
+            store.commit(tx).await?;
+        }
+        outcome
+    }
+}
+
+impl IndexDuty {
+    async fn steps(&self, store: &Store, held: &Held) -> Result<(), JobError> {
+        for _ in 0..STEPS {
+            let dirty = store.estate_dirty(BATCH).await?;
+            let progress = if dirty.is_empty() {
+                self.rematch(held).await? || self.compact(held).await?
+            } else {
+                self.add(held, &dirty).await?;
+                true
+            };
+            if !progress {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What happened to an image.
+enum Image {
+    Gone,
+    Unknown,
+    Held { inventory: Box<Inventory>, projects: Vec<i64> },
+}
+
+impl IndexDuty {
+    /// Adds what was scanned, takes out what is gone.
+    async fn add(&self, held: &Held, dirty: &[(Digest, i64)]) -> Result<(), JobError> {
+        let index = &*self.0;
+        let mut writer = Writer::new();
+        for (digest, _) in dirty {
+            match self.look(digest).await? {
+                Image::Gone => writer.remove(*digest),
+                Image::Unknown => {}
+                Image::Held { inventory, projects } => writer.add(*digest, &inventory, &projects),
+            }
+        }
+        let (mut next, former, _) = index.current().await?;
+        let advisories = index.scanner.advisories().current().await?;
+        // While there are no findings yet, the first ones are by the advisories of this moment.
+        let by = advisories.filter(|it| next.findings.is_empty() || it.content() == next.advisories);
+        let segment = tokio::task::spawn_blocking(move || writer.finish()).await.map_err(JobError::retry)?;
+        let segment = segment.map_err(JobError::failed)?;
+        if let Some(by) = by {
+            next.advisories = by.content();
+            let judged = segment.clone();
+            let found = tokio::task::spawn_blocking(move || full(&[&judged], &by)).await;
+            let found = found.map_err(JobError::retry)??;
+            let file = index.write(&mut next, found).await?;
+            next.findings.push(file);
+        } else {
+            // Matched together with all others by the next step.
+            next.advisories = 0;
+        }
+        let file = index.write(&mut next, segment).await?;
+        next.segments.push(file);
+        let mut tx = index.registry().store().begin().await?;
+        leases::fence(&mut tx, held);
+        for (digest, mark) in dirty {
+            estate::clean(&mut tx, digest, *mark);
+        }
+        let gone = std::mem::take(&mut next.former);
+        Index::step(&mut tx, former.as_deref(), &next)?;
+        index.registry().store().commit(tx).await?;
+        index.delete(&gone).await;
+        Ok(())
+    }
+
+    async fn look(&self, digest: &Digest) -> Result<Image, JobError> {
+        let store = self.0.registry().store();
+        let places = store.places_of(digest, RepositoryId::from(0), PLACES).await?;
+        if places.is_empty() {
+            return Ok(Image::Gone);
+        }
+        let projects: BTreeSet<i64> = places.iter().map(|place| place.project.get()).collect();
+        match self.0.scanner.inventory(digest).await? {
+            None => Ok(Image::Unknown),
+            Some(inventory) => {
+                Ok(Image::Held { inventory: Box::new(inventory), projects: projects.into_iter().collect() })
+            }
+        }
+    }
+
+    /// Matches again what new advisories speak of differently; false: there is nothing to do.
+    async fn rematch(&self, held: &Held) -> Result<bool, JobError> {
+        let index = &*self.0;
+        let (pointer, former, open) = index.current().await?;
+        let Some(new) = index.scanner.advisories().current().await? else { return Ok(false) };
+        if pointer.segments.is_empty() || pointer.advisories == new.content() {
+            return Ok(false);
+        }
+        let old = match pointer.advisories {
+            0 => None,
+            content => index.scanner.advisories().former_of(&new, content).await?,
+        };
+        let work = {
+            let (open, new) = (Arc::clone(&open), Arc::clone(&new));
+            tokio::task::spawn_blocking(move || match old {
+                Some(old) => changed(&open, &old, &new).map(Outcome::Delta),
+                None => everything(&open, &new).map(Outcome::All),
+            })
+        };
+        let outcome = work.await.map_err(JobError::retry)??;
+        let mut next = Pointer { advisories: new.content(), ..pointer.clone() };
+        let told = match outcome {
+            Outcome::All(file) => {
+                let file = index.write(&mut next, file).await?;
+                next.former.extend(next.findings.drain(..).map(|old| old.object));
+                next.findings.push(file);
+                None
+            }
+            Outcome::Delta(Matched { delta, told }) => {
+                if !delta.file.is_empty() {
+                    let file = index.write(&mut next, delta.file).await?;
+                    next.findings.push(file);
+                }
+                Some(told)
+            }
+        };
+        self.settle(&pointer, &new, told.as_ref()).await?;
+        let store = index.registry().store();
+        let mut tx = store.begin().await?;
+        leases::fence(&mut tx, held);
+        for (id, projects) in told.iter().flat_map(|told| &told.by_vulnerability) {
+            for (project, images) in projects {
+                let payload = serde_json::json!({ "id": id, "images": images }).to_string();
+                let event = store.next_id().await?;
+                outbox::append(&mut tx, event, store.now(), "advisory_matched", Some(*project), &payload);
+            }
+        }
+        Index::step(&mut tx, former.as_deref(), &next)?;
+        store.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// Has judged again what the advisories change, and notes of all else that its verdict is up to date.
+    async fn settle(&self, old: &Pointer, new: &Current, told: Option<&Told>) -> Result<(), JobError> {
+        let store = self.0.registry().store();
+        let affected: Option<&BTreeSet<Digest>> = told.map(|told| &told.images);
+        let mut last = String::new();
+        loop {
+            let page = store.judged_before(new.content(), &last, u32::try_from(ROWS).unwrap_or(1)).await?;
+            let Some(end) = page.last().map(Digest::to_string) else { return Ok(()) };
+            last = end;
+            // Without a comparison everything is judged again.
+            let is_affected = |digest: &Digest| affected.is_none_or(|set| set.contains(digest));
+            let (again, same): (Vec<Digest>, Vec<Digest>) = page.into_iter().partition(is_affected);
+            let now = store.now();
+            let mut tx = store.begin().await?;
+            estate::up_to_date(&mut tx, old.advisories, new.content(), &same);
+            for digest in again {
+                let target = Target { rejudged: true, ..Target::new(digest, priority::ADVISORIES) };
+                jobs::enqueue(&mut tx, store.next_id().await?, now, target.judge(now));
+            }
+            store.commit(tx).await?;
+        }
+    }
+
+    /// Makes few files of many; false: they are few.
+    async fn compact(&self, held: &Held) -> Result<bool, JobError> {
+        let index = &*self.0;
+        let (pointer, former, open) = index.current().await?;
+        let Some(by) = index.scanner.advisories().current().await? else { return Ok(false) };
+        if pointer.segments.len() < SEGMENTS && pointer.findings.len() < FINDINGS
+            || pointer.advisories != by.content()
+        {
+            return Ok(false);
+        }
+        let (from, below) = worth_merging(&pointer);
+        let work = tokio::task::spawn_blocking(move || {
+            let maps = open.borrow_owner();
+            let upper: Vec<&[u8]> = maps.segments[from..].iter().map(|map| &**map).collect();
+            let merged = merge(&upper, below).map_err(JobError::failed)?;
+            let mut all: Vec<&[u8]> = maps.segments[..from].iter().map(|map| &**map).collect();
+            all.push(&merged);
+            let found = full(&all, &by)?;
+            Ok::<_, JobError>((merged, found))
+        });
+        let (merged, found) = work.await.map_err(JobError::retry)??;
+        let mut next = pointer;
+        let gone = std::mem::take(&mut next.former);
+        next.former =
+            next.segments.drain(from..).chain(next.findings.drain(..)).map(|old| old.object).collect();
+        let (segment, found) = (index.write(&mut next, merged).await?, index.write(&mut next, found).await?);
+        next.segments.push(segment);
+        next.findings.push(found);
+        let mut tx = index.registry().store().begin().await?;
+        leases::fence(&mut tx, held);
+        Index::step(&mut tx, former.as_deref(), &next)?;
+        index.registry().store().commit(tx).await?;
+        index.delete(&gone).await;
+        Ok(true)
+    }
+}
+
+/// Where merging begins: all segments, or those above a base that is much larger than they are together.
+fn worth_merging(pointer: &Pointer) -> (usize, Below) {
+    let upper: u64 = pointer.segments.iter().skip(1).map(|file| file.size_bytes).sum();
+    match pointer.segments.first() {
+        Some(base) if pointer.segments.len() > 2 && base.size_bytes / 4 > upper => (1, Below::More),
+        _ => (0, Below::Nothing),
+    }
+}
+
+/// What is wrong with all packages of some segments.
+fn full(segments: &[&[u8]], by: &Current) -> Result<Vec<u8>, JobError> {
+    let db = by.db().map_err(JobError::failed)?;
+    let estate = Estate::open(segments).map_err(JobError::failed)?;
+    findings::full(&estate, 0..estate.segments(), &db).map_err(JobError::failed)
+}
+
+enum Outcome {
+    All(Vec<u8>),
+    Delta(Matched),
+}
+
+struct Matched {
+    delta: Delta,
+    told: Told,
+}
+
+/// What is told of changed advisories.
+struct Told {
+    /// Images that they change.
+    images: BTreeSet<Digest>,
+    /// Vulnerability → project → how many of its images.
+    by_vulnerability: BTreeMap<String, BTreeMap<i64, u64>>,
+}
+
+fn everything(open: &Open, new: &Current) -> Result<Vec<u8>, JobError> {
+    let db = new.db().map_err(JobError::failed)?;
+    let estate = &open.borrow_dependent().estate;
+    findings::full(estate, 0..estate.segments(), &db).map_err(JobError::failed)
+}
+
+fn changed(open: &Open, old: &[u8], new: &Current) -> Result<Matched, JobError> {
+    let (old, new) = (Db::open(old).map_err(JobError::failed)?, new.db().map_err(JobError::failed)?);
+    let view = open.borrow_dependent();
+    let changed = Changed::between(&old, &new).map_err(JobError::failed)?;
+    let delta = findings::delta(&view.estate, &view.findings, &new, &changed).map_err(JobError::failed)?;
+    let mut told = Told { images: BTreeSet::new(), by_vulnerability: BTreeMap::new() };
+    for (id, changes) in delta.by_vulnerability() {
+        let images = Delta::images(&view.estate, changes).map_err(JobError::failed)?;
+        let projects = view.estate.projects_with(&images).map_err(JobError::failed)?;
+        told.by_vulnerability.insert(id.to_owned(), projects);
+    }
+    let images = Delta::images(&view.estate, &delta.changes).map_err(JobError::failed)?;
+    for at in images.iter() {
+        told.images.insert(view.estate.digest(at).map_err(JobError::failed)?);
+    }
+    Ok(Matched { delta, told })
+}
