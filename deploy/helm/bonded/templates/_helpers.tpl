@@ -33,7 +33,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $server "external_url" (printf "%s://%s" $scheme .Values.ingress.host) }}
 {{- end }}
 {{- if not (dig "server" "trusted_proxies" "" .Values.config) }}
-{{- $_ := set $server "trusted_proxies" (required "ingress.trustedProxies is needed: the networks of the ingress controller's pods, such as [10.244.0.0/16]; without them all clients have the controller's address" .Values.ingress.trustedProxies) }}
+{{- if not .Values.ingress.trustedProxies }}
+{{- fail "ingress.trustedProxies is needed: the networks of the ingress controller's pods, such as [10.244.0.0/16]; without them all clients have the controller's address" }}
+{{- end }}
+{{- $_ := set $server "trusted_proxies" .Values.ingress.trustedProxies }}
 {{- end }}
 {{- end }}
 {{- include "bonded.toml" (dict "path" "" "table" (mustMergeOverwrite (deepCopy .Values.config) $own)) }}
