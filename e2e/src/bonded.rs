@@ -229,8 +229,9 @@ fn build() -> anyhow::Result<PathBuf> {
         dir = dir.parent().context("deps lies in the profile's directory")?;
     }
     let mut command = Command::new("cargo");
-    // With the features of the whole workspace, as the tests are built: otherwise half of it would be built twice.
-    command.args(["build", "--quiet", "--workspace", "--bin", "bonded"]);
+    // With the whole workspace and a test: only so the features are those that the tests are built with, and what they
+    // have compiled is not compiled again with others.
+    command.args(["build", "--quiet", "--workspace", "--bin", "bonded", "--test", "protocol"]);
     if dir.ends_with("release") {
         command.arg("--release");
     }

@@ -12,8 +12,8 @@ use url::Url;
 
 use crate::store::{BoxFuture, BoxStream, Capabilities};
 use crate::{
-    BlobError, BlobKey, BlobObject, BlobStore, BlobWriter, FreeSpace, Listed, Presign, Stat, Unfinished,
-    WriteState, Written,
+    BlobError, BlobKey, BlobObject, BlobStore, BlobWriter, FreeSpace, Listed, Permit, Presign, Stat,
+    Unfinished, WriteState, Written,
 };
 
 /// What is about to happen.
@@ -229,6 +229,21 @@ impl BlobWriter for HookedWriter {
             }
             result
         })
+    }
+
+    fn relieve(&mut self) -> BoxFuture<'_, Result<(), BlobError>> {
+        Box::pin(async move {
+            match &mut self.writer {
+                Some(writer) => writer.relieve().await,
+                None => Err(BlobError::Closed),
+            }
+        })
+    }
+
+    fn charge(&mut self, permit: Permit) {
+        if let Some(writer) = &mut self.writer {
+            writer.charge(permit);
+        }
     }
 
     fn needs_recheck(&self) -> bool {

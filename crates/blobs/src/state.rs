@@ -55,6 +55,14 @@ impl WriteState {
         self.offset
     }
 
+    /// Bytes that a resumed writer reads into memory.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        match &self.place {
+            Place::Remote(place) => place.tail.map_or(0, |tail| tail.bytes as usize),
+            Place::File { .. } | Place::Memory => 0,
+        }
+    }
+
     /// The form to store; at most a few hundred bytes on files, some 50 bytes per part on S3.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Encoder::new(MAGIC, VERSION);

@@ -26,7 +26,7 @@ pub use futures_util::future::BoxFuture;
 pub use futures_util::stream::BoxStream;
 use url::Url;
 
-use crate::{BlobError, BlobKey, WriteState};
+use crate::{BlobError, BlobKey, Permit, WriteState};
 
 /// Shorthand for the futures of this contract.
 type Answer<'a, T> = BoxFuture<'a, Result<T, BlobError>>;
@@ -43,8 +43,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
         None
     }
 
-    /// Memory that one writer holds besides what was just given to it: whoever writes reserves it from the [`Budget`]
-    /// first, and then needs no more to make progress. 0: the writer keeps nothing.
+    /// Memory that one writer holds at most, with what is on its way to it, before it gives any back: whoever writes takes
+    /// it from the [`Budget`], and then needs no more to make progress. 0: the writer keeps nothing.
     ///
     /// [`Budget`]: crate::Budget
     fn writer_memory_bytes(&self) -> usize {
@@ -106,6 +106,16 @@ pub trait BlobWriter: Send {
 
     /// Appends bytes. After an error the writer is rolled back and takes nothing more.
     fn write(&mut self, bytes: Bytes) -> Answer<'_, ()>;
+
+    /// Sends off what it can of the bytes it holds, because memory is short. After an error the writer is rolled back.
+    fn relieve(&mut self) -> Answer<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Has the bytes that it read when it was resumed count for this permit.
+    fn charge(&mut self, permit: Permit) {
+        drop(permit);
+    }
 
     /// The blocking form of this writer, where it has one.
     fn as_sync(&mut self) -> Option<&mut dyn SyncWriter> {

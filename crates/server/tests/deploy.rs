@@ -41,7 +41,7 @@ const MANY: &str = r#"
 replicas: 3
 secretEnv: [bonded]
 tlsSecret: certificate
-ingress: { enabled: true, host: registry.example.com, tlsSecret: front }
+ingress: { enabled: true, host: registry.example.com, tlsSecret: front, trustedProxies: [10.244.0.0/16] }
 config:
   server: { worker_threads: 4, roles: [api, jobs] }
   limits: { connections: 1000000 }
@@ -76,6 +76,32 @@ fn what_the_chart_renders_is_a_valid_configuration() {
         let checked = checked.expect("bonded runs");
         assert!(checked.status.success() && toml.contains("/data"), "{}\n{toml}", said(&checked));
     }
+}
+
+#[test]
+fn the_chart_knows_what_its_port_speaks_and_whose_headers_count() {
+    let Some(helm) = tool("helm") else {
+        println!("skipped: helm is not installed");
+        return;
+    };
+    let dir = tempfile::tempdir().expect("dir");
+    let rendered = |values: &str| said(&render(&helm, dir.path(), values));
+    let ingress = "ingress: { enabled: true, host: r.example.com";
+    let clear = rendered(&format!("{ingress}, trustedProxies: [10.244.0.0/16] }}"));
+    assert!(clear.contains("port: 80") && clear.contains("appProtocol: http\n"), "{clear}");
+    assert!(clear.contains(r#"trusted_proxies = ["10.244.0.0/16"]"#), "{clear}");
+    assert!(!clear.contains("backend-protocol"), "{clear}");
+    assert!(
+        clear.contains("startupProbe") && clear.matches("port: ops, scheme: HTTP").count() == 3,
+        "{clear}"
+    );
+    let tls = rendered(&format!("tlsSecret: certificate\n{ingress}, trustedProxies: [10.244.0.0/16] }}"));
+    assert!(tls.contains("port: 443") && tls.contains("appProtocol: https\n"), "{tls}");
+    assert!(tls.contains("nginx.ingress.kubernetes.io/backend-protocol: HTTPS"), "{tls}");
+    let apart = rendered("tlsSecret: certificate\nconfig: { tls: { listen: ':5443' } }");
+    assert!(apart.contains("port: 80") && apart.contains("appProtocol: http\n"), "{apart}");
+    let refused = render(&helm, dir.path(), &format!("{ingress} }}"));
+    assert!(!refused.status.success() && said(&refused).contains("trustedProxies"), "{}", said(&refused));
 }
 
 #[test]

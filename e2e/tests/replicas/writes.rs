@@ -19,12 +19,12 @@ const LARGE: usize = 12_000_000;
 /// Every answer comes within this.
 const NO_HANG: Duration = Duration::from_mins(4);
 
-/// A server whose bucket is behind a proxy, with memory for two uploads at a time.
+/// A server whose bucket is behind a proxy, with memory for two uploads of one principal at a time.
 pub(crate) fn behind_a_proxy() -> anyhow::Result<Option<(Cluster, FaultyHttp)>> {
     let Some(stores) = Stores::start()? else { return Ok(None) };
     let proxy = FaultyHttp::start(stores.s3.addr())?;
     let plan = Plan { s3_port: Some(proxy.port()), ..Plan::default() }
-        .with("BONDED_STORAGE__S3__PART_BUFFERS", "16MiB")
+        .with("BONDED_LIMITS__UPLOAD_MEMORY", "64MiB")
         .with("BONDED_STORAGE__S3__STALL_TIMEOUT", "3s");
     Ok(Some((Cluster::on(stores, 1, &plan)?, proxy)))
 }
@@ -179,7 +179,7 @@ fn many_uploads_to_a_slow_bucket_take_bounded_memory() -> Outcome {
         }
     }
     tools::figure(&format!(
-        "12 uploads of 20 MB to a slow bucket with 16 MiB of buffers: {kept} kept, peak memory + {} MiB",
+        "12 uploads of 20 MB to a slow bucket with 16 MiB for them: {kept} kept, peak memory + {} MiB",
         grown >> 20
     ));
     assert!(grown < 150 << 20, "{grown} bytes more than before");

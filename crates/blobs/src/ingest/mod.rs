@@ -1,8 +1,8 @@
 //! Receiving a blob: hash, frame checksums and writing in one pass.
 //!
 //! Bytes gather to batches of 512 KiB; while one batch is hashed and written on the blocking pool, the next is received.
-//! All uploads share one memory [`Budget`]: the permit travels inside the `Bytes`, so memory is given back exactly when
-//! the last copy is dropped. A body that never filled a batch is hashed, created, written and synced in a single hop.
+//! All uploads share one memory [`Budget`]: the permit travels inside the `Bytes`, into the parts of a remote store, too, so
+//! memory is given back exactly when the last copy is dropped. A body that never filled a batch is hashed, created, written and synced in a single hop.
 //!
 //! Invariants: the digest is compared before the object is made durable; an upload that fails or is dropped leaves
 //! nothing beyond its last saved state; a saved state whose bytes another process wrote is compared with its checksums
@@ -18,8 +18,9 @@ use futures_util::StreamExt as _;
 use oci::{Algorithm, Digest, Hasher};
 use tokio::task::JoinHandle;
 
+use crate::budget::{Account, Budget, Permit};
 use crate::frames::FrameSums;
-use crate::{BlobError, BlobKey, BlobStore, Budget, Permit, Stamp};
+use crate::{BlobError, BlobKey, BlobStore, Stamp};
 use core::{Core, Done, Hash, lost_thread};
 pub use state::IngestState;
 
@@ -63,14 +64,13 @@ pub struct Ingested {
 /// An upload being received. Run it in a task of its own if the request's future may be dropped: a dropped ingest rolls
 /// back to its last saved state.
 pub struct Ingest {
-    budget: Budget,
+    account: Account,
     received: u64,
     pending: Vec<Bytes>,
     pending_bytes: usize,
     gather: Option<Gather>,
-    /// What the store's writer needs, and that much, once it is taken: it covers the bytes on their way there too.
-    writer_memory: usize,
-    reserved: Option<Permit>,
+    /// Whether the store's writer holds what it is given until it has a part.
+    in_parts: bool,
     work: Work,
 }
 
@@ -85,19 +85,7 @@ enum Work {
 struct Gather {
     buffer: BytesMut,
     capacity: usize,
-    permit: Option<Permit>,
-}
-
-/// Bytes that give their part of the budget back when they are dropped.
-struct Charged {
-    bytes: Bytes,
-    _permit: Option<Permit>,
-}
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
+    permit: Permit,
 }
 
 impl Ingest {
@@ -107,7 +95,8 @@ impl Ingest {
     /// other algorithm the object is read once more.
     pub fn begin(store: Arc<dyn BlobStore>, key: BlobKey, algorithm: Algorithm, budget: Budget) -> Self {
         let hash = Hash { hasher: Hasher::new(algorithm), sums: FrameSums::new() };
-        Self::with_core(Core { store, key, hash, writer: None }, 0, budget)
+        let account = budget.account(store.writer_memory_bytes());
+        Self::with_core(Core { store, key, hash, writer: None }, 0, account)
     }
 
     /// Continues an upload. [`BlobError::Lost`]: its bytes are gone, the client restarts it.
@@ -118,24 +107,27 @@ impl Ingest {
         budget: Budget,
     ) -> Result<Self, BlobError> {
         let hasher = Hasher::resume(state.algorithm, &state.hash).ok_or(crate::StateError::Contradiction)?;
-        let reserved = match store.writer_memory_bytes() {
+        let account = budget.account(store.writer_memory_bytes());
+        let tail = match state.write.tail_bytes() {
             0 => None,
-            bytes => Some(budget.take(bytes).await?),
+            bytes => Some(account.take(bytes).await?),
         };
-        let writer = store.resume(key, &state.write).await?;
+        let mut writer = store.resume(key, &state.write).await?;
+        if let Some(permit) = tail {
+            writer.charge(permit);
+        }
         if writer.needs_recheck() {
             recheck(&*store, key, state).await?;
         }
         let hash = Hash { hasher, sums: state.sums.clone() };
         let core = Core { store, key, hash, writer: Some(writer) };
-        Ok(Self { reserved, ..Self::with_core(core, state.offset(), budget) })
+        Ok(Self::with_core(core, state.offset(), account))
     }
 
-    fn with_core(core: Core, received: u64, budget: Budget) -> Self {
-        let writer_memory = core.store.writer_memory_bytes();
+    fn with_core(core: Core, received: u64, account: Account) -> Self {
+        let in_parts = core.store.writer_memory_bytes() > 0;
         let work = Work::Idle(Box::new(core));
-        let (pending, gather, reserved) = (Vec::new(), None, None);
-        Self { budget, received, pending, pending_bytes: 0, gather, writer_memory, reserved, work }
+        Self { account, received, pending: Vec::new(), pending_bytes: 0, gather: None, in_parts, work }
     }
 
     /// Bytes received so far, including those that are still on their way to the store.
@@ -156,7 +148,7 @@ impl Ingest {
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(BATCH_BYTES));
             let permit = self.permit(piece.len()).await?;
-            self.add(Bytes::from_owner(Charged { bytes: piece, _permit: permit }));
+            self.add(permit.charge(piece));
             self.send_if_due().await?;
         }
         Ok(())
@@ -212,7 +204,7 @@ impl Ingest {
     async fn gather(&mut self, mut bytes: &[u8]) -> Result<(), BlobError> {
         while !bytes.is_empty() {
             if self.gather.is_none() {
-                let capacity = if self.budget.is_tight() { SMALL_BYTES } else { GATHER_BYTES };
+                let capacity = if self.account.is_tight() { SMALL_BYTES } else { GATHER_BYTES };
                 let permit = self.permit(capacity).await?;
                 self.gather = Some(Gather { buffer: BytesMut::with_capacity(capacity), capacity, permit });
             }
@@ -220,7 +212,7 @@ impl Ingest {
             let (now, later) = bytes.split_at(bytes.len().min(gather.capacity - gather.buffer.len()));
             gather.buffer.extend_from_slice(now);
             bytes = later;
-            if gather.buffer.len() == gather.capacity || self.budget.is_tight() {
+            if gather.buffer.len() == gather.capacity || self.account.is_tight() {
                 self.flush_gathered();
                 self.send_if_due().await?;
             }
@@ -230,7 +222,7 @@ impl Ingest {
 
     fn flush_gathered(&mut self) {
         if let Some(Gather { buffer, permit, .. }) = self.gather.take() {
-            self.add(Bytes::from_owner(Charged { bytes: buffer.freeze(), _permit: permit }));
+            self.add(permit.charge(buffer.freeze()));
         }
     }
 
@@ -239,30 +231,29 @@ impl Ingest {
         self.pending.push(bytes);
     }
 
-    /// Budget for bytes; hands over what is held back before it waits, so that waiting uploads hold nothing.
-    ///
-    /// A remote store's writer has reserved its memory before the first byte: taking more while holding some could
-    /// leave all uploads waiting for each other.
-    async fn permit(&mut self, bytes: usize) -> Result<Option<Permit>, BlobError> {
-        if self.writer_memory > 0 {
-            if self.reserved.is_none() {
-                self.reserved = Some(self.budget.take(self.writer_memory).await?);
-            }
-            return Ok(None);
-        }
-        if let Some(permit) = self.budget.try_take(bytes) {
-            return Ok(Some(permit));
+    /// Budget for bytes; hands over what is held back before it waits, so that waiting uploads hold nothing but what is
+    /// too short for a part.
+    async fn permit(&mut self, bytes: usize) -> Result<Permit, BlobError> {
+        if let Some(permit) = self.account.try_take(bytes) {
+            return Ok(permit);
         }
         self.flush_gathered();
         if !self.pending.is_empty() {
             self.send().await?;
         }
-        self.budget.take(bytes).await.map(Some)
+        if self.in_parts {
+            let mut core = self.core().await?;
+            if let Some(writer) = &mut core.writer {
+                writer.relieve().await?;
+            }
+            self.work = Work::Idle(core);
+        }
+        self.account.take(bytes).await
     }
 
     async fn send_if_due(&mut self) -> Result<(), BlobError> {
         let full = self.pending_bytes >= BATCH_BYTES || self.pending.len() >= BATCH_SLICES;
-        let early = self.writer_memory == 0 && self.budget.is_tight() && matches!(self.work, Work::Idle(_));
+        let early = !self.in_parts && self.account.is_tight() && matches!(self.work, Work::Idle(_));
         if full || early { self.send().await } else { Ok(()) }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3Builder, Checksum, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::signer::Signer;
@@ -39,8 +39,6 @@ pub struct S3Config {
     pub allow_http: bool,
     /// Certificates of a private CA in PEM, trusted besides the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// Send a CRC-64/NVME of each request, which the server verifies. Off for implementations that refuse it.
-    pub checksums: bool,
     /// How long a request may stand still.
     pub stall: Duration,
 }
@@ -161,9 +159,6 @@ impl RemoteBlobs {
             .with_retry(retries());
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
-        }
-        if config.checksums {
-            builder = builder.with_checksum_algorithm(Checksum::CRC64NVME);
         }
         let store = Arc::new(builder.build().map_err(unfit)?);
         let http = Some(plain_client(config.ca_pem.as_deref(), config.stall)?);

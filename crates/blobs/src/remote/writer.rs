@@ -1,8 +1,7 @@
 //! Writing a remote object as parts.
 //!
-//! Memory: one part is filled while up to `MOST_IN_FLIGHT` are on their way. The first part buffer is covered by what
-//! the caller reserved ([`BlobStore::writer_memory_bytes`](crate::BlobStore::writer_memory_bytes)); each part in flight
-//! and every part larger than the smallest takes from the budget what is free at once, and without it goes step by step.
+//! Memory: one part is filled while up to `MOST_IN_FLIGHT` are on their way. The bytes carry the permits of who writes them
+//! and give them back when their part has arrived. While memory is short, parts are of the smallest size, one at a time.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -22,7 +21,7 @@ use crate::{BlobError, BlobKey, BlobWriter, Permit, StateError, WriteState, Writ
 pub(super) const LEAST_PART_BYTES: u64 = 5 * 1024 * 1024;
 /// Parts grow to this fraction of the offset: 10,000 of them hold 2 TB.
 const GROWTH: u64 = 1500;
-/// What a writer and the batches on their way to it hold without asking the budget.
+/// The smallest part and the batches on their way to it: so much an upload may need before it gives any back.
 pub(super) const MEMORY_BYTES: usize = 8 * 1024 * 1024;
 const MOST_IN_FLIGHT: usize = 3;
 /// A tail's number is its round above this many random bits.
@@ -41,9 +40,8 @@ pub(super) struct RemoteWriter {
     part_bytes: u64,
     buffer: Vec<Bytes>,
     buffered: u64,
-    /// Size of the part being filled, and what its growth took from the budget.
+    /// Size of the part being filled; it may go smaller when memory gets short.
     part_limit: u64,
-    growth: Option<Permit>,
     tail: Option<Tail>,
     /// Whether a saved state exists, so that a drop leaves everything for it.
     resumed: bool,
@@ -62,7 +60,6 @@ impl RemoteWriter {
             buffer: Vec::new(),
             buffered: 0,
             part_limit: LEAST_PART_BYTES,
-            growth: None,
             tail: None,
             resumed: false,
             closed: false,
@@ -122,28 +119,29 @@ impl RemoteWriter {
 
     /// Chooses the size of the next part.
     fn start_part(&mut self) {
-        let grown = self.part_bytes / GROWTH;
-        self.growth = match usize::try_from(grown.saturating_sub(LEAST_PART_BYTES)) {
-            Ok(0) | Err(_) => None,
-            Ok(more) => self.remote.parts.budget.try_take(more),
-        };
-        self.part_limit = if self.growth.is_some() { grown } else { LEAST_PART_BYTES };
+        self.part_limit = LEAST_PART_BYTES.max(self.part_bytes / GROWTH);
+    }
+
+    /// Whether what is buffered leaves as a part now.
+    fn part_is_full(&self) -> bool {
+        self.buffered >= self.part_limit
+            || (self.buffered >= LEAST_PART_BYTES && self.remote.parts.budget.is_tight())
     }
 
     async fn add(&mut self, mut bytes: Bytes) -> Result<(), BlobError> {
         while !bytes.is_empty() {
-            let room = usize::try_from(self.part_limit - self.buffered).unwrap_or(usize::MAX);
+            let room = usize::try_from(self.part_limit.saturating_sub(self.buffered)).unwrap_or(usize::MAX);
             let piece = bytes.split_to(bytes.len().min(room));
             self.buffered += piece.len() as u64;
             self.buffer.push(piece);
-            if self.buffered == self.part_limit {
+            if self.part_is_full() {
                 self.send_part().await?;
             }
         }
         Ok(())
     }
 
-    /// Sends the buffer as a part. Without memory for a second one, waits until it has arrived.
+    /// Sends the buffer as a part. While memory is short, waits until it has arrived.
     async fn send_part(&mut self) -> Result<(), BlobError> {
         let path = self.remote.blob(self.key);
         let upload = match &self.upload {
@@ -157,14 +155,11 @@ impl RemoteWriter {
         let index = self.parts.len() + self.in_flight.len();
         let size = std::mem::take(&mut self.buffered);
         let payload = PutPayload::from_iter(std::mem::take(&mut self.buffer));
-        let permit = self.remote.parts.budget.try_take(usize::try_from(size).unwrap_or(usize::MAX));
-        let (alone, growth) = (permit.is_none(), self.growth.take());
         let (remote, key, offset) = (Arc::clone(&self.remote), self.key, self.part_bytes);
         self.part_bytes += size;
         self.in_flight.push_back(tokio::spawn(async move {
             let put = remote.parts.multipart.put_part(&path, &upload, index, payload);
             let result = remote.patient("put part", size, put).await;
-            drop((permit, growth));
             match result? {
                 Ok(part) => Ok(part),
                 Err(error) if upload_is_gone(&error) => Err(BlobError::Lost { key, offset }),
@@ -172,7 +167,7 @@ impl RemoteWriter {
             }
         }));
         self.start_part();
-        let most = if alone { 0 } else { MOST_IN_FLIGHT - 1 };
+        let most = if self.remote.parts.budget.is_tight() { 0 } else { MOST_IN_FLIGHT - 1 };
         self.settle(most).await
     }
 
@@ -265,6 +260,9 @@ impl RemoteWriter {
     }
 
     async fn save(&mut self) -> Result<WriteState, BlobError> {
+        if self.buffered >= LEAST_PART_BYTES {
+            self.send_part().await?;
+        }
         self.settle(0).await?;
         let offset = self.part_bytes + self.buffered;
         if self.buffered > 0 {
@@ -318,6 +316,30 @@ impl BlobWriter for RemoteWriter {
             }
             result
         })
+    }
+
+    fn relieve(&mut self) -> BoxFuture<'_, Result<(), BlobError>> {
+        Box::pin(async move {
+            if self.closed {
+                return Err(BlobError::Closed);
+            }
+            if self.buffered < LEAST_PART_BYTES {
+                return Ok(());
+            }
+            let result = self.send_part().await;
+            if result.is_err()
+                && let Err(error) = self.roll_back().await
+            {
+                tracing::warn!(key = %self.key, %error, "a failed upload could not be aborted");
+            }
+            result
+        })
+    }
+
+    fn charge(&mut self, permit: Permit) {
+        if let [tail] = &mut self.buffer[..] {
+            *tail = permit.charge(std::mem::take(tail));
+        }
     }
 
     fn pause(mut self: Box<Self>) -> BoxFuture<'static, Result<WriteState, BlobError>> {

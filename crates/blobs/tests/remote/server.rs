@@ -168,7 +168,6 @@ pub(crate) fn config(port: u16) -> S3Config {
         credentials: Some(credentials("sk")),
         allow_http: true,
         ca_pem: None,
-        checksums: true,
         stall: Duration::from_secs(30),
     }
 }

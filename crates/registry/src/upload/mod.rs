@@ -131,11 +131,12 @@ impl Registry {
     async fn own_ingest(&self, row: &UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
         let key = BlobKey::parse(&row.object_key)
             .map_err(|_| Error::Internal(format!("session {} has no object key", row.id)))?;
+        let budget = self.budget.of(row.principal.get());
         if row.state.is_empty() {
-            return Ok(Ingest::begin(self.blobs.clone(), key, algorithm, self.budget.clone()));
+            return Ok(Ingest::begin(self.blobs.clone(), key, algorithm, budget));
         }
         let state = IngestState::from_bytes(&row.state).map_err(blob_error)?;
-        Ingest::resume(self.blobs.clone(), key, &state, self.budget.clone()).await.map_err(blob_error)
+        Ingest::resume(self.blobs.clone(), key, &state, budget).await.map_err(blob_error)
     }
 
     async fn take_over(&self, row: &mut UploadRow) -> Result<(), Error> {

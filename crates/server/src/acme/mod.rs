@@ -3,7 +3,8 @@
 //! Account, certificate and the answers to challenges are sealed in the database, so replicas share them: one orders
 //! (a lease; what it writes is fenced by the lease's term), all serve. Whichever replica the authority reaches looks
 //! the answer up when it is asked, so nothing waits for anything to spread. A failed order keeps the lease for its
-//! back-off: no replica tries again before, and the authority's limits are not used up.
+//! back-off: no replica tries again before, and the authority's limits are not used up. The failures in a row are counted
+//! in the database, too, or each replica would begin anew with the shortest back-off.
 
 mod certificate;
 mod client;
@@ -41,6 +42,9 @@ const ORDER_TIME: Duration = Duration::from_mins(9);
 
 /// More than an order takes, so that nobody else orders meanwhile. A replica that died holds up the others as long.
 const LEASE_TIME: Duration = Duration::from_mins(10);
+
+/// Failures this long ago count no more; longer than any back-off.
+const FAILURES_COUNT_FOR: Duration = Duration::from_hours(24);
 
 /// Why there is no (new) certificate.
 #[derive(Debug, thiserror::Error)]
@@ -135,50 +139,55 @@ impl Acme {
         format!("acme certificate {} {}", self.settings.directory, self.domains.join(" "))
     }
 
+    fn failures_name(&self) -> String {
+        format!("acme failures {} {}", self.settings.directory, self.domains.join(" "))
+    }
+
     /// Follows the kept certificate and renews it, for ever.
     pub async fn keep(self: Arc<Self>) {
         let mut serving = None;
-        let mut failures = 0;
         loop {
-            match self.step(&mut serving, failures + 1).await {
-                Ok(true) => failures = 0,
-                Ok(false) => {}
-                Err(error) => {
-                    failures += 1;
-                    let next_try = back_off(failures);
-                    let domains = self.domains.join(" ");
-                    tracing::error!(%error, domains, failures, ?next_try, "no new certificate by ACME");
-                }
+            if let Err(error) = self.step(&mut serving).await {
+                let domains = self.domains.join(" ");
+                tracing::error!(%error, domains, "the certificate by ACME cannot be looked after");
             }
             tokio::time::sleep(self.look).await;
         }
     }
 
-    /// Serves what is kept, and orders when it is due and nobody else does; `Ok(true)` if a new one was ordered.
-    async fn step(&self, serving: &mut Option<Timestamp>, failures: u32) -> Result<bool, AcmeError> {
+    /// Serves what is kept, and orders when it is due and nobody else does.
+    async fn step(&self, serving: &mut Option<Timestamp>) -> Result<(), AcmeError> {
         let known = self.look(serving).await?;
         if !self.due(known.pair.as_ref())? {
-            return Ok(false);
+            return Ok(());
         }
         let Some(held) = leases::take(&self.vault.store, LEASE, &self.owner, LEASE_TIME).await? else {
-            return Ok(false);
+            return Ok(());
         };
         // Another replica may have been faster.
         if self.look(serving).await?.since != known.since {
             leases::give_back(&self.vault.store, &held).await?;
-            return Ok(false);
+            return Ok(());
         }
-        match self.order(&held).await {
-            Ok(()) => {
-                leases::give_back(&self.vault.store, &held).await?;
-                self.look(serving).await?;
-                Ok(true)
-            }
-            Err(error) => {
-                leases::renew(&self.vault.store, &held, back_off(failures)).await?;
-                Err(error)
-            }
+        if let Err(error) = self.order(&held).await {
+            let failures = self.failures().await?.saturating_add(1);
+            let (next_try, domains) = (back_off(failures), self.domains.join(" "));
+            tracing::error!(%error, domains, failures, ?next_try, "no new certificate by ACME");
+            let until = self.vault.store.now().plus(FAILURES_COUNT_FOR);
+            self.vault.put(&held, &self.failures_name(), &serde_json::to_vec(&failures)?, until).await?;
+            leases::renew(&self.vault.store, &held, next_try).await?;
+            return Ok(());
         }
+        self.vault.forget(&held, &self.failures_name()).await?;
+        leases::give_back(&self.vault.store, &held).await?;
+        self.look(serving).await?;
+        Ok(())
+    }
+
+    /// Orders in a row that failed, whichever replica made them.
+    async fn failures(&self) -> Result<u32, AcmeError> {
+        let kept = self.vault.get(&self.failures_name()).await?;
+        Ok(kept.map(|(count, _)| serde_json::from_slice(&count)).transpose()?.unwrap_or(0))
     }
 
     /// Looks what is kept, and serves it if it is new.
@@ -242,4 +251,35 @@ fn challenge_config(name: &str, answer: &str) -> Result<Arc<ServerConfig>, AcmeE
         .with_cert_resolver(Arc::new(shown));
     config.alpn_protocols = vec![ACME_ALPN.to_vec()];
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use metadata::{ManualClock, Sqlite, SystemRandom};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn replicas_count_the_failures_of_an_authority_together() {
+        let mut config = Config::default();
+        // Nobody listens there.
+        config.tls.acme.directory = "https://127.0.0.1:9/dir".to_owned();
+        config.tls.acme.domains = vec!["r.example.com".to_owned()];
+        let (engine, clock) = (Sqlite::memory().expect("a database"), Arc::new(ManualClock::default()));
+        let replica = || {
+            let store = Store::new(engine.clone(), clock.clone(), Arc::new(SystemRandom));
+            Acme::new(&config, store, Arc::new(Sealer::new(&[7; 32]).expect("a sealer")), Arc::default())
+        };
+        let (one, two) = (replica(), replica());
+        let mut counts = Vec::new();
+        for minutes in [0, 1, 1, 1, 2, 2] {
+            clock.advance(Duration::from_secs(minutes * 61));
+            for replica in [&one, &two] {
+                replica.step(&mut None).await.expect("a step");
+            }
+            counts.push(one.failures().await.expect("a count"));
+        }
+        // Back-offs of one, two and four minutes.
+        assert_eq!(counts, [1, 2, 2, 3, 3, 4]);
+    }
 }

@@ -159,12 +159,8 @@ pub(super) async fn parts(config: &Config, purpose: Purpose) -> anyhow::Result<P
                 .context("cannot use the database of database.url")?
         }
     };
-    let buffers = match config.storage.backend {
-        Backend::Fs | Backend::S3 => config.storage.s3.part_buffers,
-        Backend::Azure => config.storage.azure.part_buffers,
-    };
-    let buffers = usize::try_from(buffers.bytes()).unwrap_or(usize::MAX);
-    let budget = Budget::new(buffers, MEMORY_PATIENCE);
+    let memory = usize::try_from(config.limits.upload_memory.bytes()).unwrap_or(usize::MAX);
+    let budget = Budget::new(memory, MEMORY_PATIENCE);
     let blobs = open_blobs(config, budget.clone())?;
     for warning in blobs.probe().await.context("blob storage is not usable")?.warnings {
         tracing::warn!("{warning}");
@@ -217,7 +213,6 @@ fn s3_config(config: &Config) -> anyhow::Result<S3Config> {
         virtual_hosted: !s3.path_style,
         allow_http: s3.allow_http,
         ca_pem: read_authorities(s3.ca_file.as_deref())?,
-        checksums: false,
         stall: s3.stall_timeout.std(),
     })
 }

@@ -21,6 +21,8 @@ pub struct Limits {
     pub connections: u32,
     /// Requests running at the same time on one HTTP/2 connection.
     pub http2_streams: u32,
+    /// Memory that all uploads together may hold, at least 32 MiB; one principal's at most a quarter of it.
+    pub upload_memory: Size,
     /// Unfinished uploads of one principal.
     pub uploads_per_principal: u32,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             header: Size::from_kib(16),
             connections: 16_384,
             http2_streams: 128,
+            upload_memory: Size::from_mib(256),
             uploads_per_principal: 1000,
         }
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use super::types::{Duration, Size};
+use super::types::Duration;
 
 /// The kinds of blob storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,8 +77,6 @@ pub struct S3 {
     pub redirect: bool,
     /// How long such an address is valid.
     pub redirect_lifetime: Duration,
-    /// Memory that all uploads together may hold in unfinished parts.
-    pub part_buffers: Size,
     /// Time that one request to the service may make no progress.
     pub stall_timeout: Duration,
 }
@@ -98,7 +96,6 @@ impl Default for S3 {
             ca_file: None,
             redirect: false,
             redirect_lifetime: Duration::from_secs(20 * 60),
-            part_buffers: Size::from_mib(256),
             stall_timeout: Duration::from_secs(30),
         }
     }
@@ -129,8 +126,6 @@ pub struct Azure {
     pub redirect: bool,
     /// How long such an address is valid.
     pub redirect_lifetime: Duration,
-    /// Memory that all uploads together may hold in unfinished blocks.
-    pub part_buffers: Size,
     /// Time that one request to the service may make no progress.
     pub stall_timeout: Duration,
 }
@@ -147,7 +142,6 @@ impl Default for Azure {
             ca_file: None,
             redirect: false,
             redirect_lifetime: Duration::from_secs(20 * 60),
-            part_buffers: Size::from_mib(256),
             stall_timeout: Duration::from_secs(30),
         }
     }

@@ -14,6 +14,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{- /* "true" when the port named registry speaks TLS. */}}
+{{- define "bonded.tls" -}}
+{{- $mode := dig "tls" "mode" "off" .Values.config }}
+{{- if and (or .Values.tlsSecret (ne (toString $mode) "off")) (not (dig "tls" "listen" "" .Values.config)) }}true{{ end }}
+{{- end }}
+
 {{- /* The configuration as TOML; what the chart itself decides wins. */}}
 {{- define "bonded.config" -}}
 {{- $own := dict "server" (dict "listen" ":5000" "data_dir" "/data") "metrics" (dict "listen" ":9090") }}
@@ -25,6 +31,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $server := get $own "server" }}
 {{- if not (dig "server" "external_url" "" .Values.config) }}
 {{- $_ := set $server "external_url" (printf "%s://%s" $scheme .Values.ingress.host) }}
+{{- end }}
+{{- if not (dig "server" "trusted_proxies" "" .Values.config) }}
+{{- if not .Values.ingress.trustedProxies }}
+{{- fail "ingress.trustedProxies is needed: the networks of the ingress controller's pods, such as [10.244.0.0/16]; without them all clients have the controller's address" }}
+{{- end }}
+{{- $_ := set $server "trusted_proxies" .Values.ingress.trustedProxies }}
 {{- end }}
 {{- end }}
 {{- include "bonded.toml" (dict "path" "" "table" (mustMergeOverwrite (deepCopy .Values.config) $own)) }}
