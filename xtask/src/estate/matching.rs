@@ -1,14 +1,15 @@
 //! Matching: everything, one new advisory, everything again after a rebuilt database.
 
+use super::generate::digest;
 use super::{Judge, say, text, timed};
+use anyhow::ensure;
 use estate::findings::{Changed, Delta, Findings, delta, full};
-use estate::search::{Query, images};
-use estate::{Estate, ImageRef};
+use estate::{Estate, ImageRef, Images};
 use std::time::Duration;
 use vuln::advisory::import::Item;
 use vuln::advisory::{Advisory, Affected, Rating};
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
-use vuln::matching::{Options, match_inventory};
+use vuln::matching::{Options, lookups, match_inventory};
 use vuln::{Distro, Evidence, Inventory};
 
 /// Matches all of an estate and compares images with a scan of their inventory; answers the file of findings.
@@ -57,11 +58,11 @@ pub(super) fn new_advisory(
 ) -> anyhow::Result<()> {
     let findings = Findings::open(&[findings], estate)?;
     let old = Db::open(before)?;
-    for (ecosystem, name, asked) in [
-        ("Debian:12", "adduser", "adduser ecosystem:Debian:12"),
-        ("Debian:12", "glibc", "libc6 ecosystem:Debian:12"),
-        ("Maven", "org.apache.logging.log4j:log4j-core", "log4j-core"),
-        ("PyPI", "django", "pkg:pypi/django"),
+    for (ecosystem, name) in [
+        ("Debian:12", "adduser"),
+        ("Debian:12", "glibc"),
+        ("Maven", "org.apache.logging.log4j:log4j-core"),
+        ("PyPI", "django"),
     ] {
         let mut advisory = Advisory { id: "CVE-2026-99999".into(), ..Advisory::default() };
         advisory.affected = vec![Affected::new(ecosystem, name).until(None)];
@@ -72,27 +73,44 @@ pub(super) fn new_advisory(
         update.put(draft, ShrinkPolicy::Allow)?;
         let bytes = update.finish();
         let new = Db::open(&bytes)?;
-        let (told, took) = timed(|| -> anyhow::Result<(Delta, usize, usize, usize)> {
+        let (told, took) = timed(|| -> anyhow::Result<(Delta, Images, usize, usize)> {
             let changed = Changed::between(&old, &new)?;
             let delta = delta(estate, &findings, &new, &changed)?;
             let affected = Delta::images(estate, &delta.changes)?;
-            let names = estate.digests(&affected, None, usize::MAX)?.len();
+            let names = estate.digests(&affected, None, usize::MAX)?;
+            ensure!(names.len() as u64 == affected.count(), "an image has no name");
             let projects = estate.projects_with(&affected)?.len();
             let counters = delta.tally_changes(estate)?.len();
-            Ok((delta, names, projects, counters))
+            Ok((delta, affected, projects, counters))
         });
-        let (delta, names, projects, counters) = told?;
+        let (delta, affected, projects, counters) = told?;
+        let names = affected.count();
         let what = format!(
             "a new advisory of {name} names {names} images in {projects} projects ({} packages matched)",
             delta.matched
         );
         judge.within(took, Duration::from_secs(1), &what)?;
-        let Ok(query) = Query::parse(asked) else { anyhow::bail!("{asked} is not understood") };
-        let held = images(estate, &findings, &query)?.count();
-        let right = names as u64 >= held && counters == names && held > 0;
-        judge.check(right, &format!("these are all that hold it ({held} found by `{asked}`)"))?;
+        let wrong = wrongly_named(estate, &affected, (ecosystem, name))?;
+        let right = wrong == 0 && counters as u64 == names && names > 0;
+        judge.check(right, &format!("of sampled images it names those that hold it ({wrong} wrong)"))?;
     }
     Ok(())
+}
+
+/// How many of some images are named though they do not hold the package, or not named though they do.
+fn wrongly_named(estate: &Estate<'_>, affected: &Images, package: (&str, &str)) -> anyhow::Result<usize> {
+    let mut wrong = 0;
+    for image in 0..500 {
+        let Some(at) = estate.find(&digest(image))? else { continue };
+        let mut held = false;
+        for seen in estate.contents(at)? {
+            let scopes: Vec<String> = seen.package.scopes.iter().map(|s| (*s).to_owned()).collect();
+            let found = lookups(&seen.package.to_package(), &scopes);
+            held |= found.iter().any(|(scope, name)| (scope.as_str(), name.as_str()) == package);
+        }
+        wrong += usize::from(held != affected.contains(at));
+    }
+    Ok(wrong)
 }
 
 /// Everything again, as after a rebuilt database, counters included.

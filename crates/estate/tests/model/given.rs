@@ -13,7 +13,7 @@ use vuln::{Distro, Evidence, Inventory, Package, PackageKind, Purl, SourcePackag
 /// What happens to an estate.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Add(Digest, Inventory, Vec<i64>),
+    Add(Digest, Box<Inventory>, Vec<i64>),
     Remove(Digest),
     Place(i64, Digest, bool),
 }
@@ -27,7 +27,7 @@ fn image() -> impl Strategy<Value = Digest> {
 
 pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        5 => (image(), inventory(), vec(0i64..5, 0..3)).prop_map(|(i, v, p)| Step::Add(i, v, p)),
+        5 => (image(), inventory(), vec(0i64..5, 0..3)).prop_map(|(i, v, p)| Step::Add(i, Box::new(v), p)),
         1 => image().prop_map(Step::Remove),
         2 => (0i64..5, image(), any::<bool>()).prop_map(|(p, i, placed)| Step::Place(p, i, placed)),
     ];

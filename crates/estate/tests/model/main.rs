@@ -1,5 +1,6 @@
 //! An estate against the plainest model of one: a map from image to inventory and projects, matched and searched by
 //! looking at everything.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod given;
 
@@ -25,7 +26,7 @@ fn play(steps: &[Step], in_each: usize) -> (Vec<Vec<u8>>, Model) {
             match step {
                 Step::Add(image, inventory, projects) => {
                     writer.add(*image, inventory, projects);
-                    model.insert(*image, (inventory.clone(), projects.iter().copied().collect()));
+                    model.insert(*image, (Inventory::clone(inventory), projects.iter().copied().collect()));
                 }
                 Step::Remove(image) => {
                     writer.remove(*image);
