@@ -29,7 +29,7 @@ pub struct Allowance {
 }
 
 /// What the manifests seen so far say of a digest.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Known {
     Manifest,
     Blob(u64),
@@ -46,15 +46,6 @@ pub struct RemoteImage {
     until: Instant,
     allowance: Allowance,
     spent: AtomicU64,
-}
-
-impl std::fmt::Debug for Known {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Manifest => f.write_str("manifest"),
-            Self::Blob(size) => write!(f, "blob of {size} bytes"),
-        }
-    }
 }
 
 impl RemoteImage {

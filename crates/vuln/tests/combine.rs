@@ -9,7 +9,7 @@ use vuln::foreign::{Combined, CombinedFinding, Limits, Rule, ScannerReport, Voic
 
 fn fixture(name: &str) -> ScannerReport {
     let path = format!("{}/tests/fixtures/foreign/{name}", env!("CARGO_MANIFEST_DIR"));
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let bytes = std::fs::read(&path).expect(&path);
     read(&bytes, &Limits::default()).expect("a report").remove(0)
 }
 
@@ -36,7 +36,7 @@ fn keys(findings: &[CombinedFinding]) -> BTreeSet<(String, String)> {
 }
 
 fn find<'c>(list: &'c [CombinedFinding], id: &str) -> &'c CombinedFinding {
-    list.iter().find(|f| f.id == id).unwrap_or_else(|| panic!("{id} in {list:#?}"))
+    list.iter().find(|f| f.id == id).expect(id)
 }
 
 fn story() -> Vec<(&'static str, ScannerReport)> {
@@ -190,6 +190,21 @@ fn what_is_said_of_the_whole_image_is_said_of_each_of_its_packages() {
     );
 }
 
+#[test]
+fn many_names_of_one_thing_stay_bounded_and_quick() {
+    let names: Vec<String> = (0..30_000).map(|n| format!("X-{n:06}")).collect();
+    let deb = "pkg:deb/debian/a@1";
+    let row = |index: usize, other: usize| (names[index].as_str(), [names[other].as_str()], deb);
+    let chain: Vec<_> = (1..names.len()).rev().map(|n| row(n, n - 1)).collect();
+    let rows: Vec<_> =
+        chain.iter().map(|(id, related, purl)| (*id, related.as_slice(), "a", "1", *purl)).collect();
+    let reports = [("1", grype(&rows))];
+    let all = combine(&voices(&reports), &Rule::Intersection);
+    assert_eq!(all.findings.len(), 1, "one chain of names");
+    assert_eq!(all.findings[0].id, "X-000000");
+    assert!(all.findings[0].said.len() <= 16 && all.findings[0].aliases.len() <= 64);
+}
+
 fn any_report() -> impl Strategy<Value = ScannerReport> {
     let finding = (0_u8..4, 0_u8..3, 0_u8..3, any::<bool>(), any::<bool>());
     prop::collection::vec(finding, 0..8).prop_map(|found| {
@@ -236,7 +251,7 @@ proptest! {
             prop_assert!(keys(&both.findings).is_subset(&keys(&primary.findings)));
             prop_assert_eq!(total(&primary), total(&union));
             prop_assert!(primary.findings.iter().all(|f| f.said.iter().any(|said| said.by == *by)));
-            for finding in report.findings.iter() {
+            for finding in &report.findings {
                 let there = union.findings.iter().filter(|f| {
                     f.package == finding.package && f.said.iter().any(|said| said.by == *by && said.id == finding.id)
                 });

@@ -10,7 +10,7 @@ const SSL: &str = "pkg:deb/debian/libssl3@3.0.11-1~deb12u2";
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/foreign/{name}", env!("CARGO_MANIFEST_DIR"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    std::fs::read(&path).expect(&path)
 }
 
 fn one(bytes: &[u8]) -> ScannerReport {
@@ -26,7 +26,7 @@ fn refused(text: &str) -> ForeignError {
 fn named<'r>(report: &'r ScannerReport, name: &str) -> &'r ScannerFinding {
     let mut found =
         report.findings.iter().filter(|f| f.id == name || f.aliases.iter().any(|alias| alias == name));
-    let first = found.next().unwrap_or_else(|| panic!("{name} in {:#?}", report.findings));
+    let first = found.next().expect(name);
     assert!(found.next().is_none(), "{name} once");
     first
 }

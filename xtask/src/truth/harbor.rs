@@ -49,7 +49,8 @@ impl Api {
             _ => Vec::new(),
         };
         let mut own = own.to_vec();
-        (stated.sort_unstable(), own.sort_unstable());
+        stated.sort_unstable();
+        own.sort_unstable();
         let outcome = if stated == own { Ok(()) } else { Err(format!("{own:?}, stated are {stated:?}")) };
         report.check("harbor", what, outcome);
     }

@@ -127,8 +127,8 @@ impl Accepted {
         let repository =
             artifact.repository.parse().map_err(|_| field("artifact.repository", "no repository name"))?;
         let digest = artifact.digest.parse().map_err(|_| field("artifact.digest", "no digest"))?;
-        let known = |own: &&str| essence(own) == essence(&artifact.mime_type);
-        if !artifact.mime_type.is_empty() && !MANIFESTS.iter().any(|own| known(&own)) {
+        let known = MANIFESTS.iter().any(|own| essence(own) == essence(&artifact.mime_type));
+        if !artifact.mime_type.is_empty() && !known {
             return Err(Refusal::new(
                 501,
                 format!("artifacts of type `{}` are not scanned", artifact.mime_type),

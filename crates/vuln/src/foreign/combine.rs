@@ -9,7 +9,7 @@
 //! the others say.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -244,10 +244,16 @@ fn settle(finding: &mut CombinedFinding, primary: Option<&str>) {
     finding.fixed_versions = fixed;
 }
 
+/// Most opinions that one scanner has of one finding, under several names.
+const MAX_OPINIONS: usize = 16;
+/// Most other names of a finding.
+const MAX_ALIASES: usize = 64;
+
 /// What names mean: the CVE with which a name is said, names of one vulnerability without a CVE.
 struct Names {
     cve: HashMap<String, Option<String>>,
-    same: HashMap<String, String>,
+    /// A name to a smaller one that stands for it.
+    same: BTreeMap<String, String>,
 }
 
 fn names(finding: &ScannerFinding) -> impl Iterator<Item = &String> {
@@ -269,15 +275,20 @@ impl Names {
                 }
             }
         }
-        let mut out = Self { cve, same: HashMap::new() };
+        let mut out = Self { cve, same: BTreeMap::new() };
         for finding in
             all().filter(|finding| !names(finding).any(|name| is_cve(name) || out.cve.contains_key(name)))
         {
-            let roots: BTreeSet<String> = names(finding).map(|name| root(&out.same, name)).collect();
+            let roots: BTreeSet<String> = names(finding).map(|name| root(&mut out.same, name)).collect();
             let Some(first) = roots.first() else { continue };
             for other in roots.iter().chain(names(finding)).filter(|other| *other != first) {
                 out.same.insert(other.clone(), first.clone());
             }
+        }
+        // Every name to the last of its chain; smaller ones come first and are done.
+        let all: Vec<String> = out.same.keys().cloned().collect();
+        for name in all {
+            root(&mut out.same, &name);
         }
         out
     }
@@ -292,17 +303,20 @@ impl Names {
         if !known.is_empty() {
             return known;
         }
-        BTreeSet::from([root(&self.same, &finding.id)])
+        BTreeSet::from([self.same.get(&finding.id).unwrap_or(&finding.id).clone()])
     }
 }
 
-/// Follows a name to the one that stands for all; every step goes to a smaller one.
-fn root(same: &HashMap<String, String>, name: &String) -> String {
-    let mut at = name;
-    while let Some(next) = same.get(at).filter(|next| *next < at) {
-        at = next;
+/// Follows a name to the one that stands for all, and lets it and those on the way point there directly.
+fn root(same: &mut BTreeMap<String, String>, name: &str) -> String {
+    let (mut at, mut way) = (name.to_owned(), Vec::new());
+    while let Some(next) = same.get(&at).filter(|next| **next < at).cloned() {
+        way.push(std::mem::replace(&mut at, next));
     }
-    at.clone()
+    for passed in way {
+        same.insert(passed, at.clone());
+    }
+    at
 }
 
 /// Findings in the making, found again by vulnerability and package.
@@ -402,7 +416,9 @@ impl Groups {
     fn say(&mut self, index: usize, by: &str, finding: &ScannerFinding) {
         let Some(there) = self.all.get_mut(index) else { return };
         for name in names(finding).filter(|name| !is_cve(name) && **name != there.id) {
-            if let Err(at) = there.aliases.binary_search(name) {
+            if let Err(at) = there.aliases.binary_search(name)
+                && there.aliases.len() < MAX_ALIASES
+            {
                 there.aliases.insert(at, name.clone());
             }
         }
@@ -431,8 +447,15 @@ impl Groups {
             fixed_versions: finding.fixed_versions.clone(),
             suppressed: finding.suppressed.clone(),
         };
-        if !there.said.contains(&opinion) {
-            there.said.push(opinion);
+        let own: Vec<usize> =
+            (0..there.said.len()).filter(|i| there.said.get(*i).is_some_and(|said| said.by == by)).collect();
+        if own.len() < MAX_OPINIONS {
+            if !there.said.contains(&opinion) {
+                there.said.push(opinion);
+            }
+        } else if opinion.counts() && !own.iter().any(|i| there.said[*i].counts()) {
+            // What counts is never among what is left out.
+            there.said[own[0]] = opinion;
         }
     }
 }
