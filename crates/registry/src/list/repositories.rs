@@ -198,8 +198,7 @@ impl Registry {
 
     fn pulls(&self, caller: &Caller, source: &Source, row: &RepositoryRow) -> bool {
         let inside = source.id() == Some(row.project)
-            || source.id().is_none()
-                && source.projects.as_ref().is_none_or(|ids| ids.contains(&row.project));
+            || source.id().is_none() && source.projects.as_ref().is_none_or(|ids| ids.contains(&row.project));
         source.whole && inside
             || row
                 .full_name

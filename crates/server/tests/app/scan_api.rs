@@ -4,11 +4,12 @@ use std::path::Path;
 
 use http::{HeaderName, StatusCode};
 use policy::{Role, Visibility};
-use registry::ADMIN;
+
 use serde_json::{Value, json};
 
 use crate::test_app::{MANIFEST, TestApp};
 
+const ADMIN: &str = "admin";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const HARBOR: &str = "/api/v2.0/projects/team/repositories/deep%252Fapp/artifacts/v1";
 const NATIVE: &str = "/api/v1/projects/team/repositories/deep%2Fapp/artifacts/v1";
