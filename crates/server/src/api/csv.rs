@@ -36,12 +36,13 @@ const COLUMNS: [&str; 14] = [
 
 /// A CVSS rating of a finding: its vector and score.
 pub(super) fn cvss<'a>(finding: &'a Finding, prefix: &str) -> Option<(&'a str, Option<f64>)> {
-    let rated = finding.ratings.iter().filter_map(|rating| Some((rating.vector.as_deref()?, rating.score)));
+    let mut rated =
+        finding.ratings.iter().filter_map(|rating| Some((rating.vector.as_deref()?, rating.score)));
     let of_version = |vector: &str| match prefix {
         "" => !vector.starts_with("CVSS:"),
         prefix => vector.starts_with(prefix),
     };
-    rated.into_iter().find(|(vector, _)| of_version(vector))
+    rated.find(|(vector, _)| of_version(vector))
 }
 
 /// The lines of an artifact's findings; `row` is the number of the last one.

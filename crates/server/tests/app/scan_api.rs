@@ -4,27 +4,28 @@ use std::path::Path;
 
 use http::{HeaderName, StatusCode};
 use policy::{Role, Visibility};
-use registry::admin::ADMIN;
+
 use serde_json::{Value, json};
 
 use crate::test_app::{MANIFEST, TestApp};
 
+const ADMIN: &str = "admin";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 const HARBOR: &str = "/api/v2.0/projects/team/repositories/deep%252Fapp/artifacts/v1";
 const NATIVE: &str = "/api/v1/projects/team/repositories/deep%2Fapp/artifacts/v1";
 const REPORT: &str = "application/vnd.security.vulnerability.report; version=1.1";
 
-/// A layer with a lock file that names left-pad 1.2.0.
+/// A layer in which left-pad 1.2.0 is installed.
 fn layer() -> Vec<u8> {
-    let lock = json!({ "name": "app", "version": "1.0.0", "lockfileVersion": 3, "packages": {
-        "": { "name": "app" }, "node_modules/left-pad": { "version": "1.2.0" } } });
-    let content = lock.to_string();
+    let content = json!({ "name": "left-pad", "version": "1.2.0" }).to_string();
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o644);
     header.set_cksum();
-    archive.append_data(&mut header, "app/package-lock.json", content.as_bytes()).expect("a file");
+    archive
+        .append_data(&mut header, "app/node_modules/left-pad/package.json", content.as_bytes())
+        .expect("a file");
     archive.into_inner().expect("an archive")
 }
 

@@ -39,6 +39,7 @@ pub(super) struct InArtifact {
 
 /// What an answer is to hold; what clients of older versions also ask for is ignored.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one member for each parameter of Harbor's query")]
 pub(super) struct With {
     #[serde(default = "yes")]
     with_tag: bool,

@@ -89,7 +89,7 @@ impl PageQuery {
     pub(super) fn keyed<T: Serialize>(&self, path: &str, asked: Option<&str>, page: Keyed<T>) -> Response {
         let kept = form_urlencoded::parse(asked.unwrap_or_default().as_bytes())
             .filter(|(name, _)| !matches!(&**name, "page" | "page_size" | "after"));
-        let kept: Vec<_> = kept.into_iter().collect();
+        let kept: Vec<_> = kept.collect();
         let (number, size) = (self.number(), self.size());
         let link = |number: usize, after: Option<&str>, relation: &str| {
             let mut query = form_urlencoded::Serializer::new(String::new());

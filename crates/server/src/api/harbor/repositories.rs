@@ -84,11 +84,8 @@ async fn page_of(
     let keyed = query.order == RepositoryOrder::Name && !query.descending && query.blob.is_none();
     let found = app.registry.repositories(caller, &query).await?;
     let last = found.rows.last().filter(|_| found.more);
-    let next = last.map(|row| match keyed {
-        true if inside => row.name.clone(),
-        true => row.full_name.clone(),
-        false => String::new(),
-    });
+    let key = |row: &RepositoryRow| if inside { row.name.clone() } else { row.full_name.clone() };
+    let next = last.map(|row| if keyed { key(row) } else { String::new() });
     let rows = found.rows.iter().map(wire).collect();
     Ok(page.keyed(path, asked, Keyed { rows, total: found.total, next }))
 }

@@ -212,12 +212,13 @@ pub(super) async fn change_allow_list(
     Ok(StatusCode::OK)
 }
 
-fn scanner() -> Value {
+fn scanner(app: &App) -> Value {
+    let url = app.config.server.external_url.as_ref();
     json!({
         "uuid": SCANNER,
         "name": "Bonded",
         "description": "The registry's own scanner",
-        "url": "",
+        "url": url.map_or_else(|| "http://localhost".to_owned(), ToString::to_string),
         "disabled": false,
         "is_default": true,
         "auth": "",
@@ -231,8 +232,8 @@ fn scanner() -> Value {
     })
 }
 
-pub(super) async fn scanners(SignedIn(_): SignedIn) -> Json<Value> {
-    Json(json!([scanner()]))
+pub(super) async fn scanners(State(app): State<Arc<App>>, SignedIn(_): SignedIn) -> Json<Value> {
+    Json(json!([scanner(&app)]))
 }
 
 pub(super) async fn project_scanner(
@@ -242,7 +243,7 @@ pub(super) async fn project_scanner(
     Path(project): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     app.registry.visible_project(&caller, &project_ref(&project, &headers))?;
-    Ok(Json(scanner()))
+    Ok(Json(scanner(&app)))
 }
 
 #[cfg(test)]
