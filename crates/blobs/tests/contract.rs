@@ -110,7 +110,7 @@ async fn many_uploads_in_parts_share_one_small_budget_and_none_waits_for_ever() 
             for (at, chunk) in content.chunks(300_000).enumerate() {
                 upload.push(Bytes::copy_from_slice(chunk)).await?;
                 // Some are resumed by another request in between.
-                if at == 9 && id % 3 == 0 {
+                if at == 9 && id.is_multiple_of(3) {
                     let state = IngestState::from_bytes(&upload.pause().await?.to_bytes())?;
                     let key = BlobKey::from_id(u128::from(id));
                     upload = Ingest::resume(Arc::clone(&store), key, &state, budget.clone()).await?;
