@@ -98,6 +98,8 @@ impl Server {
             .arg("--data-dir")
             .arg(&self.data)
             .args(self.options.config.iter().flat_map(|_| ["--config", CONFIG]))
+            // Most of what tests push is no image; those that are about scanning switch it on.
+            .env("BONDED_SCAN__ON_PUSH", "false")
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .envs(self.options.password.iter().map(|password| ("BONDED_ADMIN_PASSWORD", password)))
             .current_dir(self.scratch.path());
