@@ -3,6 +3,7 @@
 //! A segment says the whole truth of every image that it names: an image that is added again replaces what older
 //! segments say of it, inventory and placements. Equal calls in equal order make equal bytes.
 
+mod broad;
 mod sections;
 
 use crate::intern::{ComponentRow, Interner, PackageRow, Strings, TitleRow};

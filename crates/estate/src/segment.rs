@@ -112,6 +112,9 @@ impl<'a> Segment<'a> {
             (self.lists(layout::HASH_COMPONENTS).len(), self.texts(layout::HASHES).len()),
             (self.lists(layout::LICENSE_COMPONENTS).len(), self.texts(layout::LICENSES).len()),
             (self.texts(layout::TITLE_TEXTS).len(), self.titles),
+            (self.lists(layout::KIND_IMAGES).len(), u32::try_from(KINDS.len()).unwrap_or(u32::MAX)),
+            (self.lists(layout::PLATFORM_IMAGES).len(), self.texts(layout::PLATFORMS).len()),
+            (self.lists(layout::LICENSE_IMAGES).len(), self.texts(layout::LICENSES).len()),
         ];
         let placed = self.file.section(layout::PLACED).len();
         let aligned = placed.is_multiple_of(layout::placed::BYTES)
