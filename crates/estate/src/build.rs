@@ -3,6 +3,7 @@
 //! A segment says the whole truth of every image that it names: an image that is added again replaces what older
 //! segments say of it, inventory and placements. Equal calls in equal order make equal bytes.
 
+mod broad;
 mod sections;
 
 use crate::intern::{ComponentRow, Interner, PackageRow, Strings, TitleRow};
@@ -68,6 +69,7 @@ impl Writer {
     /// Adds an image that projects hold, in place of what is known of it.
     pub fn add(&mut self, image: Digest, inventory: &Inventory, projects: &[i64]) {
         let distro = inventory.distro.as_ref();
+        // The system's first: most images share theirs, so a search asks them first.
         let mut groups: BTreeMap<(bool, String), Vec<ComponentId>> = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let all = inventory.packages.iter().map(|p| (p, false));
@@ -81,7 +83,7 @@ impl Writer {
             let system = package::is_system(package.kind);
             let place = package.evidence.first().filter(|_| !system).map_or("", |e| e.path.as_str());
             let folder = place.split('/').next().unwrap_or_default();
-            groups.entry((system, folder.to_owned())).or_default().push(component);
+            groups.entry((!system, folder.to_owned())).or_default().push(component);
         }
         let fragments: Vec<FragmentId> = groups.values().map(|group| self.fragment(group)).collect();
         self.add_fragments(image, &fragments, projects);

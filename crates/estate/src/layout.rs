@@ -4,7 +4,7 @@
 //! the order of the `mod` of their name.
 
 pub(crate) const MAGIC: [u8; 8] = *b"BONDEST1";
-pub(crate) const SECTIONS: usize = 42;
+pub(crate) const SECTIONS: usize = 48;
 
 /// Words: images by SHA-256, by SHA-512; removed images by SHA-256, by SHA-512; components; fragments.
 pub(crate) const META: usize = 0;
@@ -58,6 +58,15 @@ pub(crate) const LOOKUPS: usize = 39;
 pub(crate) const PROJECTS: usize = 40;
 /// Project → images: ends and bytes in one section, ends first, as many as projects.
 pub(crate) const PROJECT_IMAGES: usize = 41;
+/// Packaging system (by number) → images with any package of it: what would otherwise be counted together from most of
+/// the file.
+pub(crate) const KIND_IMAGES: usize = 42;
+/// Distribution → images, as [`KIND_IMAGES`].
+pub(crate) const PLATFORM_IMAGES: usize = 44;
+/// Licence → images, as [`KIND_IMAGES`]; empty for licences of few components, whose images are found the usual way.
+pub(crate) const LICENSE_IMAGES: usize = 46;
+/// Licences of fewer components have no list of images.
+pub(crate) const MANY_COMPONENTS: usize = 256;
 
 /// Words of [`META`].
 pub(crate) mod meta {

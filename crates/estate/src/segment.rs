@@ -112,6 +112,9 @@ impl<'a> Segment<'a> {
             (self.lists(layout::HASH_COMPONENTS).len(), self.texts(layout::HASHES).len()),
             (self.lists(layout::LICENSE_COMPONENTS).len(), self.texts(layout::LICENSES).len()),
             (self.texts(layout::TITLE_TEXTS).len(), self.titles),
+            (self.lists(layout::KIND_IMAGES).len(), u32::try_from(KINDS.len()).unwrap_or(u32::MAX)),
+            (self.lists(layout::PLATFORM_IMAGES).len(), self.texts(layout::PLATFORMS).len()),
+            (self.lists(layout::LICENSE_IMAGES).len(), self.texts(layout::LICENSES).len()),
         ];
         let placed = self.file.section(layout::PLACED).len();
         let aligned = placed.is_multiple_of(layout::placed::BYTES)
@@ -319,42 +322,55 @@ impl<'a> Segment<'a> {
 
     /// The images that hold any of the components.
     pub(crate) fn images_with(&self, components: &Bits) -> Result<Bits, OpenError> {
-        let fragments = reach(
-            components,
-            self.lists(layout::COMPONENT_FRAGMENTS),
-            self.lists(layout::FRAGMENT_COMPONENTS),
-        )?;
-        reach(&fragments, self.lists(layout::FRAGMENT_IMAGES), self.lists(layout::IMAGE_FRAGMENTS))
-    }
-}
-
-/// What any of a set leads to: by joining the lists of the set, or, where these are most of the table, by looking for a
-/// first member in the lists of every target.
-fn reach(from: &Bits, forward: Lists<'_>, backward: Lists<'_>) -> Result<Bits, OpenError> {
-    let (sources, targets) = (forward.len(), backward.len());
-    let mut reached = Bits::new(targets);
-    let limit = backward.total_size() / 8;
-    let mut cost = 0;
-    for source in from.iter() {
-        cost += forward.size(source);
-        if cost > limit {
-            break;
-        }
-    }
-    if cost <= limit {
-        for source in from.iter() {
-            forward.join(source, targets, &mut reached)?;
-        }
-        return Ok(reached);
-    }
-    for target in 0..targets {
-        backward.visit(target, sources, |source| {
-            let found = from.contains(source);
-            if found {
-                reached.insert(target);
+        let of_components = self.lists(layout::COMPONENT_FRAGMENTS);
+        let limit = self.lists(layout::FRAGMENT_COMPONENTS).total_size() / 8;
+        let mut cost = 0;
+        for component in components.iter() {
+            cost += of_components.size(component);
+            if cost > limit {
+                return self.images_by_looking(components);
             }
-            !found
-        })?;
+        }
+        let mut fragments = Bits::new(self.fragments());
+        for component in components.iter() {
+            of_components.join(component, self.fragments(), &mut fragments)?;
+        }
+        let mut images = Bits::new(self.images.len());
+        let of_fragments = self.lists(layout::FRAGMENT_IMAGES);
+        for fragment in fragments.iter() {
+            of_fragments.join(fragment, self.images.len(), &mut images)?;
+        }
+        Ok(images)
     }
-    Ok(reached)
+
+    /// The same where the components are in most fragments: each image is asked until one of its fragments has one, and
+    /// each fragment, once, until one of its components is among them.
+    fn images_by_looking(&self, components: &Bits) -> Result<Bits, OpenError> {
+        let (of_images, of_fragments) =
+            (self.lists(layout::IMAGE_FRAGMENTS), self.lists(layout::FRAGMENT_COMPONENTS));
+        let (mut asked, mut having) = (Bits::new(self.fragments()), Bits::new(self.fragments()));
+        let mut images = Bits::new(self.images.len());
+        for image in 0..self.images.len() {
+            let mut read = Ok(());
+            of_images.visit(image, self.fragments(), |fragment| {
+                if !asked.contains(fragment) {
+                    asked.insert(fragment);
+                    read = of_fragments.visit(fragment, self.components(), |component| {
+                        let found = components.contains(component);
+                        if found {
+                            having.insert(fragment);
+                        }
+                        !found
+                    });
+                }
+                let found = having.contains(fragment);
+                if found {
+                    images.insert(image);
+                }
+                !found && read.is_ok()
+            })?;
+            read?;
+        }
+        Ok(images)
+    }
 }

@@ -1,5 +1,6 @@
 //! From what a writer has collected to the bytes of a segment: only what images use is kept, sorted, and turned round.
 
+use super::broad;
 use super::{Draft, Order, WriteError, Writer, license_ids};
 use crate::bits::Bits;
 use crate::container;
@@ -11,12 +12,12 @@ use oci::{Algorithm, Digest};
 use std::collections::{BTreeMap, BTreeSet};
 use vuln::matching::lookups;
 
-type Sections = [Vec<u8>; SECTIONS];
+pub(super) type Sections = [Vec<u8>; SECTIONS];
 
 /// Which values are used, and in which order they are written.
-struct Orders {
+pub(super) struct Orders {
     fragments: Order,
-    components: Order,
+    pub(super) components: Order,
     packages: Order,
     titles: Order,
     hashes: Order,
@@ -66,7 +67,7 @@ fn orders(w: &Writer) -> Orders {
     Orders { fragments, components, packages, titles, hashes }
 }
 
-fn put(out: &mut Sections, at: usize, parts: Parts, what: &'static str) -> Result<(), WriteError> {
+pub(super) fn put(out: &mut Sections, at: usize, parts: Parts, what: &'static str) -> Result<(), WriteError> {
     if !parts.fits() {
         return Err(WriteError::TooLarge(what));
     }
@@ -106,13 +107,19 @@ fn images(w: &Writer, orders: &Orders, out: &mut Sections) -> Result<(), WriteEr
     for fragment in &orders.fragments.sorted {
         of_fragments.push(mapped(w.fragments.at(*fragment), &orders.components));
     }
-    let turned = of_images.inverted(orders.fragments.sorted.len());
+    let holders = of_images.inverted(orders.fragments.sorted.len());
     put(out, layout::IMAGE_FRAGMENTS, Parts::lists(&of_images), "fragments of images")?;
-    put(out, layout::FRAGMENT_IMAGES, Parts::lists(&turned), "images of fragments")?;
+    put(out, layout::FRAGMENT_IMAGES, Parts::lists(&holders), "images of fragments")?;
     let turned = of_fragments.inverted(orders.components.sorted.len());
     put(out, layout::FRAGMENT_COMPONENTS, Parts::lists(&of_fragments), "components of fragments")?;
     put(out, layout::COMPONENT_FRAGMENTS, Parts::lists(&turned), "fragments of components")?;
-    projects(w.images.values(), out)
+    projects(w.images.values(), out)?;
+    broad::write(
+        w,
+        orders,
+        &broad::Held { of_fragments: &of_fragments, of_components: &turned, holders: &holders },
+        out,
+    )
 }
 
 fn projects<'d>(drafts: impl Iterator<Item = &'d Draft>, out: &mut Sections) -> Result<(), WriteError> {
@@ -152,17 +159,7 @@ fn components(w: &Writer, orders: &Orders, out: &mut Sections) -> Result<(), Wri
     put(out, layout::PATH_COMPONENTS, Parts::lists(&paths.inverted(w.paths.len())), "paths")?;
     let turned = hashes.inverted(orders.hashes.sorted.len());
     put(out, layout::HASH_COMPONENTS, Parts::lists(&turned), "hashes")?;
-    // Each text is read once; a component has the licences of all its texts.
-    let of_texts = licenses.inverted(w.strings.len());
-    let mut by_id: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-    for (text, value) in w.strings.iter().enumerate() {
-        let components = of_texts.at(text);
-        if !components.is_empty() {
-            for id in license_ids(value) {
-                by_id.entry(id).or_default().extend(components);
-            }
-        }
-    }
+    let by_id = by_license(w, &orders.components);
     let mut of_ids = Parts::default();
     by_id.values().for_each(|set| of_ids.list(&set.iter().copied().collect::<Vec<_>>()));
     put(out, layout::LICENSE_COMPONENTS, of_ids, "licences")?;
@@ -170,6 +167,23 @@ fn components(w: &Writer, orders: &Orders, out: &mut Sections) -> Result<(), Wri
     put(out, layout::COMPONENT_PATHS, Parts::lists(&paths), "paths of components")?;
     put(out, layout::COMPONENT_LICENSES, Parts::lists(&licenses), "licences of components")?;
     put(out, layout::COMPONENT_HASHES, Parts::lists(&hashes), "hashes of components")
+}
+
+/// Licences with the components that have them; each text is read once.
+pub(super) fn by_license(w: &Writer, components: &Order) -> BTreeMap<String, BTreeSet<u32>> {
+    let mut of_texts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (place, component) in (0u32..).zip(&components.sorted) {
+        for text in &w.components.at(*component).licenses {
+            of_texts.entry(*text).or_default().push(place);
+        }
+    }
+    let mut by_id: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for (text, components) in of_texts {
+        for id in license_ids(w.strings.at(text)) {
+            by_id.entry(id).or_default().extend(&components);
+        }
+    }
+    by_id
 }
 
 fn packages(w: &Writer, orders: &Orders, out: &mut Sections) {

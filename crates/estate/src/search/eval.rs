@@ -1,6 +1,6 @@
 //! From conditions to the components of a segment that fulfil them.
 
-use super::pattern::{Pattern, each_with, is_pattern, plain_piece};
+use super::pattern::{Pattern, each_with, hits, is_pattern, plain_piece};
 use super::range::Compared;
 use super::{Condition, Query, SearchError, Statement};
 use crate::bits::Bits;
@@ -87,6 +87,37 @@ pub(super) fn components(
         }
     }
     Ok(all)
+}
+
+/// The images that fulfil a statement, where they are written down: of a single condition that very many components
+/// fulfil.
+pub(super) fn known_images(
+    segment: &Segment<'_>,
+    prepared: &Prepared<'_>,
+) -> Result<Option<Bits>, SearchError> {
+    let [condition] = prepared.statement.conditions.as_slice() else { return Ok(None) };
+    let bound = segment.images().len();
+    let mut images = Bits::new(bound);
+    match condition {
+        Condition::Kind(kind) => segment.lists(layout::KIND_IMAGES).join(code(*kind), bound, &mut images)?,
+        Condition::Distribution(name) => {
+            let lists = segment.lists(layout::PLATFORM_IMAGES);
+            for platform in platforms(segment, name)? {
+                lists.join(platform, bound, &mut images)?;
+            }
+        }
+        Condition::License(id) => {
+            let lists = segment.lists(layout::LICENSE_IMAGES);
+            for license in licenses(segment, id)? {
+                if lists.size(license) == 0 {
+                    return Ok(None);
+                }
+                lists.join(license, bound, &mut images)?;
+            }
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(images))
 }
 
 fn add_package(segment: &Segment<'_>, package: u32, into: &mut Bits) -> Result<(), OpenError> {
@@ -227,16 +258,25 @@ fn by_purl(segment: &Segment<'_>, purl: &Purl, into: &mut Bits) -> Result<(), Se
     Ok(())
 }
 
-fn by_distribution(segment: &Segment<'_>, name: &str, into: &mut Bits) -> Result<(), SearchError> {
+/// The numbers of the distributions of a name.
+fn platforms(segment: &Segment<'_>, name: &str) -> Result<Vec<u32>, OpenError> {
     let platforms = segment.texts(layout::PLATFORMS);
-    let mut wanted = Bits::new(platforms.len().saturating_add(1));
     let canonical = scope::canonical(name);
+    let is = |text: &str| text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(&canonical);
+    let mut wanted = Vec::new();
     for platform in 0..platforms.len() {
         let mut lines = platforms.at(platform)?.split('\n');
-        let is = |text: &str| text.eq_ignore_ascii_case(name) || text.eq_ignore_ascii_case(&canonical);
         if lines.next().is_some_and(is) || lines.any(|s| is(s) || is(scope::family(s))) {
-            wanted.insert(platform + 1);
+            wanted.push(platform);
         }
+    }
+    Ok(wanted)
+}
+
+fn by_distribution(segment: &Segment<'_>, name: &str, into: &mut Bits) -> Result<(), SearchError> {
+    let mut wanted = Bits::new(segment.texts(layout::PLATFORMS).len().saturating_add(1));
+    for platform in platforms(segment, name)? {
+        wanted.insert(platform + 1);
     }
     if !wanted.is_empty() {
         for package in 0..segment.packages() {
@@ -248,21 +288,27 @@ fn by_distribution(segment: &Segment<'_>, name: &str, into: &mut Bits) -> Result
     Ok(())
 }
 
-fn by_license(segment: &Segment<'_>, id: &str, into: &mut Bits) -> Result<(), SearchError> {
+/// The numbers of the licences of a name.
+fn licenses(segment: &Segment<'_>, id: &str) -> Result<Vec<u32>, SearchError> {
     let ids = segment.texts(layout::LICENSES);
-    let lists = segment.lists(layout::LICENSE_COMPONENTS);
     let wanted = id.to_ascii_lowercase();
     if !is_pattern(&wanted) {
-        if let Some(at) = ids.find(&wanted)? {
-            lists.join(at, segment.components(), into)?;
-        }
-        return Ok(());
+        return Ok(ids.find(&wanted)?.into_iter().collect());
     }
     let pattern = Pattern::name(&wanted)?;
+    let mut found = Vec::new();
     for at in 0..ids.len() {
         if pattern.matches(ids.at(at)?) {
-            lists.join(at, segment.components(), into)?;
+            found.push(at);
         }
+    }
+    Ok(found)
+}
+
+fn by_license(segment: &Segment<'_>, id: &str, into: &mut Bits) -> Result<(), SearchError> {
+    let lists = segment.lists(layout::LICENSE_COMPONENTS);
+    for license in licenses(segment, id)? {
+        lists.join(license, segment.components(), into)?;
     }
     Ok(())
 }
@@ -273,11 +319,13 @@ fn by_path(segment: &Segment<'_>, path: &str, into: &mut Bits) -> Result<(), Sea
     let wanted = if path.contains('/') { path } else { &anywhere };
     let pattern = Pattern::path(wanted)?;
     let lists = segment.lists(layout::PATH_COMPONENTS);
-    let piece = plain_piece(path, |_| true);
+    let texts = segment.texts(layout::PATHS);
     // A path that begins with the piece has no folder before it.
-    let piece = piece.trim_start_matches('/');
+    let pieces = path.split(['*', '?']).map(|piece| piece.trim_start_matches('/'));
+    let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).take(8).collect();
+    let piece = pieces.iter().min_by_key(|piece| hits(&texts, piece)).copied().unwrap_or_default();
     let mut found = Vec::new();
-    each_with(&segment.texts(layout::PATHS), piece, |at, text| {
+    each_with(&texts, piece, |at, text| {
         if pattern.matches(text) {
             found.push(at);
         }

@@ -175,8 +175,12 @@ fn find(
         for statement in &prepared {
             let components = eval::components(&segment, number, statement)?;
             all.or(&components);
-            if !images.is_empty() {
-                images.and(&segment.images_with(&components)?);
+            if images.is_empty() {
+                continue;
+            }
+            match eval::known_images(&segment, statement)? {
+                Some(known) => images.and(&known),
+                None => images.and(&segment.images_with(&components)?),
             }
         }
         layers.push(images);

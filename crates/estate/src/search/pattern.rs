@@ -59,6 +59,11 @@ pub(super) fn plain_piece(pattern: &str, keep: impl Fn(char) -> bool) -> &str {
     pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
 }
 
+/// How often a piece occurs, counted up to some thousands: the rarest piece is the one to look for.
+pub(super) fn hits(texts: &Texts<'_>, piece: &str) -> usize {
+    memmem::find_iter(texts.bytes, piece).take(4096).count()
+}
+
 /// Visits every text that contains a piece (every text, if the piece is empty).
 pub(super) fn each_with(
     texts: &Texts<'_>,
