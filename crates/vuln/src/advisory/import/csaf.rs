@@ -142,20 +142,27 @@ struct Threat {
 pub(super) fn read(bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {
     let document: Document = from_json(bytes)?;
     let products = Products::of(&document.product_tree)?;
-    // Vulnerabilities of an erratum with one and the same product status are one advisory.
-    let mut groups: Vec<(&Vulnerability, BTreeSet<String>)> = Vec::new();
+    // Vulnerabilities of an erratum with one and the same product status and ratings are one advisory.
+    let mut groups: Vec<(&Vulnerability, Vec<Rating>, BTreeSet<String>)> = Vec::new();
     for v in &document.vulnerabilities {
         let cve: BTreeSet<String> = v.cve.clone().into_iter().collect();
-        match groups.iter_mut().find(|(first, _)| first.product_status == v.product_status) {
-            Some((_, cves)) => cves.extend(cve),
-            None => groups.push((v, cve)),
+        let rated = ratings(&document.document, v);
+        let same = |(first, own, _): &&mut (&Vulnerability, Vec<Rating>, BTreeSet<String>)| {
+            first.product_status == v.product_status && *own == rated
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, _, cves)) => cves.extend(cve),
+            None => groups.push((v, rated, cve)),
         }
     }
-    for (number, (v, cves)) in groups.into_iter().enumerate() {
+    for (number, (v, severity, cves)) in groups.into_iter().enumerate() {
         let tracking = &document.document.tracking;
         let id = if number == 0 { tracking.id.clone() } else { format!("{}#{number}", tracking.id) };
         let meta = &document.document;
-        let text = |c: &str| v.notes.iter().find(|n| n.category == c).map(|n| n.text.clone());
+        // What is said of one vulnerability is not said of the others.
+        let single = cves.len() < 2;
+        let text = |c: &str| v.notes.iter().find(|n| single && n.category == c).map(|n| n.text.clone());
+        let title = v.title.clone().filter(|_| single);
         let links =
             meta.references.iter().chain(&v.references).map(|l| Reference::web(l.url.as_str())).collect();
         let upstream = cves.into_iter().filter(|c| *c != id).collect();
@@ -164,9 +171,9 @@ pub(super) fn read(bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {
             upstream,
             modified: tracking.current_release_date.clone(),
             published: tracking.initial_release_date.clone(),
-            summary: v.title.clone().or_else(|| meta.title.clone()).unwrap_or_default(),
+            summary: title.or_else(|| meta.title.clone()).unwrap_or_default(),
             details: text("description").or_else(|| text("summary")).unwrap_or_default(),
-            severity: ratings(meta, v),
+            severity,
             affected: rows(v, &products),
             references: links,
             ..Advisory::default()

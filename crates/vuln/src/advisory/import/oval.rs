@@ -292,8 +292,11 @@ fn emit(d: &Definition, t: &Tables, name: &str, sink: Sink<'_>) {
         ..Affected::new(ecosystem, name)
     });
     let affected: Vec<Affected> = affected.collect();
-    let errata =
-        d.title.split_once(':').map(|(id, _)| id.trim()).filter(|id| id.contains('-') && !id.contains(' '));
+    // The first word; that of Red Hat's and SUSE's errata holds a colon itself (`RHSA-2020:0134: …`).
+    let errata = d.title.split_whitespace().next().map(|word| word.trim_end_matches(':')).filter(|word| {
+        let numbered = word.ends_with(|c: char| c.is_ascii_digit());
+        word.contains('-') && numbered && !word.starts_with("CVE-")
+    });
     let id = errata.map_or_else(
         || if d.advisory_id.is_empty() { d.id.clone() } else { format!("AZL-{}", d.advisory_id) },
         str::to_owned,
