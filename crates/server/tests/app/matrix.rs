@@ -204,7 +204,10 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("POST", "/api/v1/system/checks") => Body::Json(json!({})),
         ("PUT", "/api/v1/projects/{project}/scanning") => Body::Json(json!({ "on_push": true })),
         ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
-        ("POST", "/api/v1/system/scans") => Body::Json(json!({})),
+        ("GET", "/api/v1/search/images" | "/api/v1/search/images.csv") => {
+            return (format!("{target}?q=left-pad"), Body::None);
+        }
+        ("PUT", "/api/v1/search/saved/{name}") => Body::Json(json!({ "q": "left-pad" })),
         ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {
             Body::Json(json!({ "schedule": { "type": "Daily" } }))
         }
@@ -224,7 +227,7 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),
         ("PUT", "/api/v2.0/users/{id}/password") => Body::Json(json!({ "new_password": "Another-Horse-8" })),
         ("POST", "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore")
-        | ("POST", "/api/v1/system/advisories/renewals")
+        | ("POST", "/api/v1/system/advisories/renewals" | "/api/v1/system/scans")
         | ("GET" | "HEAD" | "DELETE", _) => Body::None,
         ("POST", path) if path.contains("/{reference}/scan") => Body::None,
         (method, path) => {

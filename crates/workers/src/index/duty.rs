@@ -68,14 +68,14 @@ impl Duty for IndexDuty {
 impl IndexDuty {
     async fn steps(&self, store: &Store, held: &Held) -> Result<(), JobError> {
         for _ in 0..STEPS {
+            // First what the index has by the advisories of this moment: what is added then is by the same.
+            if self.rematch(held).await? {
+                continue;
+            }
             let dirty = store.estate_dirty(BATCH).await?;
-            let progress = if dirty.is_empty() {
-                self.rematch(held).await? || self.compact(held).await?
-            } else {
+            if !dirty.is_empty() {
                 self.add(held, &dirty).await?;
-                true
-            };
-            if !progress {
+            } else if !self.compact(held).await? {
                 break;
             }
         }
@@ -94,6 +94,14 @@ impl IndexDuty {
     /// Adds what was scanned, takes out what is gone.
     async fn add(&self, held: &Held, dirty: &[(Digest, i64)]) -> Result<(), JobError> {
         let index = &*self.0;
+        let (mut next, former, _) = index.current().await?;
+        let advisories = index.scanner.advisories().current().await?;
+        let content = advisories.as_ref().map_or(0, |current| current.content());
+        if !next.segments.is_empty() && next.advisories != content {
+            // They came just now: the rest is matched first.
+            return Ok(());
+        }
+        next.advisories = content;
         let mut writer = Writer::new();
         for (digest, _) in dirty {
             match self.look(digest).await? {
@@ -102,22 +110,14 @@ impl IndexDuty {
                 Image::Held { inventory, projects } => writer.add(*digest, &inventory, &projects),
             }
         }
-        let (mut next, former, _) = index.current().await?;
-        let advisories = index.scanner.advisories().current().await?;
-        // While there are no findings yet, the first ones are by the advisories of this moment.
-        let by = advisories.filter(|it| next.findings.is_empty() || it.content() == next.advisories);
         let segment = tokio::task::spawn_blocking(move || writer.finish()).await.map_err(JobError::retry)?;
         let segment = segment.map_err(JobError::failed)?;
-        if let Some(by) = by {
-            next.advisories = by.content();
+        if let Some(by) = advisories {
             let judged = segment.clone();
             let found = tokio::task::spawn_blocking(move || full(&[&judged], &by)).await;
             let found = found.map_err(JobError::retry)??;
             let file = index.write(&mut next, found).await?;
             next.findings.push(file);
-        } else {
-            // Matched together with all others by the next step.
-            next.advisories = 0;
         }
         let file = index.write(&mut next, segment).await?;
         next.segments.push(file);
@@ -125,6 +125,14 @@ impl IndexDuty {
         leases::fence(&mut tx, held);
         for (digest, mark) in dirty {
             estate::clean(&mut tx, digest, *mark);
+        }
+        // Judged before the advisories that the index is by, and not yet in it when these came.
+        let now = index.registry().store().now();
+        for row in index.registry().store().scans(dirty.iter().map(|(digest, _)| digest)).await? {
+            if row.verdict.is_some_and(|verdict| verdict.advisories < content) {
+                let target = Target { rejudged: true, ..Target::new(row.digest, priority::ADVISORIES) };
+                jobs::enqueue(&mut tx, index.registry().store().next_id().await?, now, target.judge(now));
+            }
         }
         let gone = std::mem::take(&mut next.former);
         Index::step(&mut tx, former.as_deref(), &next)?;
