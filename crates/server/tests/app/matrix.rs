@@ -227,7 +227,10 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),
         ("PUT", "/api/v2.0/users/{id}/password") => Body::Json(json!({ "new_password": "Another-Horse-8" })),
         ("POST", "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore")
-        | ("POST", "/api/v1/system/advisories/renewals" | "/api/v1/system/scans")
+        | (
+            "POST",
+            "/api/v1/system/advisories/renewals" | "/api/v1/system/scans" | "/api/v2.0/system/scanAll/stop",
+        )
         | ("GET" | "HEAD" | "DELETE", _) => Body::None,
         ("POST", path) if path.contains("/{reference}/scan") => Body::None,
         (method, path) => {
