@@ -19,6 +19,7 @@ pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// What the OpenAPI document says about a route.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the document")]
 pub struct About {
     /// Its name for generated clients.
     pub id: &'static str,

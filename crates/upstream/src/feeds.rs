@@ -38,18 +38,18 @@ pub enum FeedError {
         /// The address.
         place: String,
         /// Its digest.
-        found: Digest,
+        found: Box<Digest>,
         /// The digest that it must have.
-        pinned: Digest,
+        pinned: Box<Digest>,
     },
     /// An artifact without content.
     #[error("{0} has no layers")]
-    Empty(ImageReference),
+    Empty(String),
     /// A layer above the bound.
     #[error("layer {layer} of {reference} has {size_bytes} bytes, more than {MAX_BYTES}")]
     TooLarge {
         /// The artifact.
-        reference: ImageReference,
+        reference: String,
         /// Position, from 1.
         layer: usize,
         /// Its size.
@@ -246,7 +246,11 @@ impl Fetcher {
         let fetched = self.client.fetch(url, known.as_ref(), MAX_BYTES, &mut file).await?;
         let Fetched::Changed { validator, digest } = fetched else { return Ok(None) };
         if let Some(pinned) = pinned.filter(|pinned| **pinned != digest) {
-            return Err(FeedError::Pinned { place: place(url), found: digest, pinned: *pinned });
+            return Err(FeedError::Pinned {
+                place: place(url),
+                found: Box::new(digest),
+                pinned: Box::new(*pinned),
+            });
         }
         file.flush().map_err(UpstreamError::Write)?;
         let name = url.path().rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("feed");
@@ -263,12 +267,12 @@ impl Fetcher {
             return Ok(None);
         }
         if named.manifest.layers.is_empty() {
-            return Err(FeedError::Empty(reference.clone()));
+            return Err(FeedError::Empty(reference.to_string()));
         }
         let mut documents = Vec::new();
         for (index, layer) in named.manifest.layers.iter().enumerate() {
             if layer.size_bytes > MAX_BYTES {
-                let (reference, size_bytes) = (reference.clone(), layer.size_bytes);
+                let (reference, size_bytes) = (reference.to_string(), layer.size_bytes);
                 return Err(FeedError::TooLarge { reference, layer: index + 1, size_bytes });
             }
             let mut file = temporary()?;

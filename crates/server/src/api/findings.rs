@@ -16,7 +16,7 @@ use registry::list::{Artifact, ArtifactKind, ArtifactQuery, RepositoryQuery};
 use registry::manifest::PulledManifest;
 use registry::{Caller, Error, Grant, Pull};
 use vuln::Severity;
-use vuln::matching::Finding;
+use vuln::matching::{self, Finding};
 use vuln::report::ScanReport;
 use workers::scan::ReportError;
 
@@ -49,7 +49,7 @@ pub(super) struct Judged {
 impl Judged {
     /// The findings that count.
     pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.report.vulnerabilities.iter().flat_map(|found| found.counting())
+        self.report.vulnerabilities.iter().flat_map(matching::Report::counting)
     }
 }
 

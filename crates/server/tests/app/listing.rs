@@ -156,8 +156,8 @@ async fn artifacts_are_found_by_tag_digest_and_type() {
         let list = answer.json();
         digests(&list).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(found("tags=v1").await, [image.clone()]);
-    assert_eq!(found("tags=~ult").await, [index.clone()]);
+    assert_eq!(found("tags=v1").await, std::slice::from_ref(&image));
+    assert_eq!(found("tags=~ult").await, std::slice::from_ref(&index));
     assert_eq!(found("tags=nope").await, [""; 0]);
     assert_eq!(found(&format!("digest={signature}")).await, [signature]);
     assert_eq!(found("type=CHART").await, [""; 0]);

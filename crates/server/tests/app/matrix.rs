@@ -126,6 +126,7 @@ impl World {
             .replace("{reference}", "v1")
             .replace("{tag}", "v1")
             .replace("{report}", &self.report)
+            .replace("{search}", "pads")
             .replace("{export}", &self.exports(actor, path).await)
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
@@ -207,7 +208,7 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("GET", "/api/v1/search/images" | "/api/v1/search/images.csv") => {
             return (format!("{target}?q=left-pad"), Body::None);
         }
-        ("PUT", "/api/v1/search/saved/{name}") => Body::Json(json!({ "q": "left-pad" })),
+        ("PUT", "/api/v1/search/saved/{search}") => Body::Json(json!({ "q": "left-pad" })),
         ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {
             Body::Json(json!({ "schedule": { "type": "Daily" } }))
         }
@@ -226,10 +227,12 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v2.0/users/{id}") => Body::Json(json!({ "realname": "Other" })),
         ("PUT", "/api/v2.0/users/{id}/sysadmin") => Body::Json(json!({ "sysadmin_flag": true })),
         ("PUT", "/api/v2.0/users/{id}/password") => Body::Json(json!({ "new_password": "Another-Horse-8" })),
-        ("POST", "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore")
-        | (
+        (
             "POST",
-            "/api/v1/system/advisories/renewals" | "/api/v1/system/scans" | "/api/v2.0/system/scanAll/stop",
+            "/api/v1/projects/{project}/repositories/{repository}/deleted/{id}/restore"
+            | "/api/v1/system/advisories/renewals"
+            | "/api/v1/system/scans"
+            | "/api/v2.0/system/scanAll/stop",
         )
         | ("GET" | "HEAD" | "DELETE", _) => Body::None,
         ("POST", path) if path.contains("/{reference}/scan") => Body::None,

@@ -148,7 +148,7 @@ async fn a_layer_is_read_once_whatever_images_it_is_in() {
     let dir = tempfile::tempdir().expect("a directory");
     let app = scanning(dir.path()).await;
     let (base, extra) = (left_pad("1.2.0"), layer(&[("etc/motd", "hello")]));
-    push(&app, "team/app", "v1", &[base.clone()]).await;
+    push(&app, "team/app", "v1", std::slice::from_ref(&base)).await;
     app.idle().await;
     // Were the base read again, its object would be missed.
     app.lose(&base).await;
@@ -201,7 +201,7 @@ async fn a_failed_scan_leaves_the_last_verdict_standing() {
     let dir = tempfile::tempdir().expect("a directory");
     let app = scanning(dir.path()).await;
     let base = left_pad("1.2.0");
-    let digest = push(&app, "team/app", "v1", &[base.clone()]).await;
+    let digest = push(&app, "team/app", "v1", std::slice::from_ref(&base)).await;
     app.idle().await;
     app.lose(&base).await;
     let store = app.registry.store();
@@ -344,7 +344,7 @@ async fn new_advisories_have_only_those_images_judged_again_that_they_speak_of()
     index(&app).await;
     let judged = |row: ScanRow| row.verdict.expect("a verdict").judged_at;
     let before = (judged(row(&app, &other).await), judged(row(&app, &padded).await));
-    app.advance(std::time::Duration::from_secs(60)).await;
+    app.advance(std::time::Duration::from_mins(1)).await;
     feed(dir.path(), "1.3.10", "HIGH");
     refresh(&app).await;
     let after = (judged(row(&app, &other).await), judged(row(&app, &padded).await));

@@ -127,7 +127,7 @@ impl Advisories {
             return Ok(Some(known));
         }
         let map = self.files.open(&pointer.object).await?;
-        self.files.keep_only([&pointer].into_iter().flat_map(|it| it.objects()));
+        self.files.keep_only(pointer.objects());
         let current = Arc::new(Current { pointer, map });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&current));
         Ok(Some(current))

@@ -27,12 +27,6 @@ pub struct RefreshFeeds {
 #[derive(Clone, Debug)]
 pub struct FeedsJob(pub Arc<Scanner>);
 
-/// One feed's part of a renewal.
-enum Taken {
-    Draft(FeedDraft),
-    Unchanged,
-}
-
 impl Job for FeedsJob {
     const NAME: &'static str = "advisories";
     const ATTEMPTS: u32 = 3;
@@ -57,12 +51,12 @@ impl Job for FeedsJob {
                 taken = take(scanner, feed, old.as_ref(), &now, context) => taken,
             };
             let outcome = match taken {
-                Ok(Taken::Draft(draft)) => {
+                Ok(Some(draft)) => {
                     let records = draft.records();
                     let put = update.put(draft, policy);
                     put.map(|()| format!("{records} records")).map_err(|error| error.to_string())
                 }
-                Ok(Taken::Unchanged) => {
+                Ok(None) => {
                     update.confirm(&feed.name, &now);
                     Ok("unchanged".to_owned())
                 }
@@ -118,14 +112,14 @@ fn rfc3339(scanner: &Scanner) -> String {
     scanner.store().now().to_string()
 }
 
-/// What a feed has now.
+/// What a feed has now; none: what it had before.
 async fn take(
     scanner: &Scanner,
     feed: &Feed,
     old: Option<&Arc<Current>>,
     now: &str,
     context: &JobContext,
-) -> Result<Taken, JobError> {
+) -> Result<Option<FeedDraft>, JobError> {
     let source = feed.source.describe();
     let known = match old {
         Some(old) => {
@@ -137,13 +131,13 @@ async fn take(
         None => String::new(),
     };
     let fetched = scanner.fetcher.fetch(&feed.source, &known).await.map_err(|error| chain(&error))?;
-    let Some(download) = fetched else { return Ok(Taken::Unchanged) };
+    let Some(download) = fetched else { return Ok(None) };
     let draft = FeedDraft::new(feed.name.as_str(), source, now);
     let (draft, refusals) = quietly("advisories", move || import(draft, download)).await??;
     for refusal in refusals {
         context.warn(refusal);
     }
-    Ok(Taken::Draft(draft))
+    Ok(Some(draft))
 }
 
 fn import(mut draft: FeedDraft, download: Download) -> Result<(FeedDraft, Vec<String>), JobError> {

@@ -1,5 +1,6 @@
 //! Scans of one artifact: `…/artifacts/{reference}/scan` and the additions `vulnerabilities` and `sbom`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -95,8 +96,11 @@ pub(super) async fn log(
         return Err(Error::NotFound("report").into());
     }
     let lines = app.registry.scan_log(&manifest).await?;
-    let text: String =
-        lines.iter().map(|line| format!("{} [{}] {}\n", line.at, line.level, line.message)).collect();
+    let mut text = String::new();
+    for line in lines {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{} [{}] {}", line.at, line.level, line.message);
+    }
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 

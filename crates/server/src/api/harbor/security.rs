@@ -120,7 +120,7 @@ fn asked_for(page: &PageQuery, item: &Value) -> bool {
             Some((wanted, false)) => said.eq_ignore_ascii_case(wanted),
             None => true,
         }
-    }) && page.term("project_id").is_none_or(|wanted| item["project_id"].to_string() == wanted)
+    }) && page.term("project_id").is_none_or(|wanted| wanted.parse().ok() == item["project_id"].as_i64())
 }
 
 pub(super) async fn vulnerabilities(

@@ -256,11 +256,11 @@ fn search() -> Routes {
         )
         .add(
             Method::PUT,
-            "/search/saved/{name}",
+            "/search/saved/{search}",
             keep,
             about("keep_search", "Keeps a question; a new answer raises an event.").body::<Keep>(),
         )
-        .add(Method::DELETE, "/search/saved/{name}", forget, about("forget_search", "Forgets a question."))
+        .add(Method::DELETE, "/search/saved/{search}", forget, about("forget_search", "Forgets a question."))
 }
 
 fn projects() -> Routes {

@@ -117,7 +117,10 @@ impl From<ScanRow> for Image {
 impl From<ArtifactScan> for Scan {
     fn from(scan: ArtifactScan) -> Self {
         let rows = scan.row.into_iter().chain(scan.children);
-        Self { active: scan.active.map(|state| state.as_str()), images: rows.map(Image::from).collect() }
+        Self {
+            active: scan.active.map(metadata::jobs::JobState::as_str),
+            images: rows.map(Image::from).collect(),
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn image(hit: Hit) -> WireImage {
         match places.last_mut().filter(|last| last.repository == place.full_name) {
             Some(last) => last.tags.extend(place.tag),
             None => {
-                places.push(WirePlace { repository: place.full_name, tags: place.tag.into_iter().collect() })
+                places.push(WirePlace { repository: place.full_name, tags: place.tag.into_iter().collect() });
             }
         }
     }
