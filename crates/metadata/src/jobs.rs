@@ -32,6 +32,11 @@ crate::statements! {
         ON CONFLICT (kind, dedupe) WHERE state = 'queued' AND dedupe IS NOT NULL DO UPDATE \
         SET priority = GREATEST(job.priority, excluded.priority), run_at = LEAST(job.run_at, excluded.run_at), \
         payload = excluded.payload";
+    ENQUEUE_WEAK = Write "INSERT INTO job \
+        (id, tx, kind, dedupe, project, state, priority, run_at, max_attempts, payload, created_at) \
+        VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $9, $10) \
+        ON CONFLICT (kind, dedupe) WHERE state = 'queued' AND dedupe IS NOT NULL DO UPDATE \
+        SET priority = GREATEST(job.priority, excluded.priority), run_at = LEAST(job.run_at, excluded.run_at)";
     // What is due or expired; keeps an idle process from writing.
     DUE = Read "SELECT 1 FROM job WHERE state = 'queued' AND run_at <= $1 \
         AND kind IN (SELECT value FROM bonded_texts($2)) \
@@ -110,6 +115,8 @@ pub struct NewJob {
     pub max_attempts: u32,
     /// JSON.
     pub payload: String,
+    /// It asks for less than others of its key may: one that is queued keeps what it was told.
+    pub weak: bool,
 }
 
 impl NewJob {
@@ -123,7 +130,15 @@ impl NewJob {
             run_at: now,
             max_attempts: 5,
             payload: payload.into(),
+            weak: false,
         }
+    }
+
+    /// Asking for less than others of its key may: one that is queued keeps what it was told, and does it all.
+    #[must_use]
+    pub fn weak(mut self) -> Self {
+        self.weak = true;
+        self
     }
 
     /// With a dedupe key.
@@ -306,7 +321,7 @@ pub fn enqueue(tx: &mut Tx, id: JobId, now: Timestamp, job: NewJob) {
         job.payload,
         now
     ];
-    tx.step(&ENQUEUE, values, Expect::Rows(1));
+    tx.step(if job.weak { &ENQUEUE_WEAK } else { &ENQUEUE }, values, Expect::Rows(1));
 }
 
 /// Claims up to `limit` due jobs of the kinds for `lease`, the most urgent first. Expired leases are taken over first.

@@ -4,7 +4,7 @@
 //! What is known of a digest is shared by all repositories that hold it; a grant on one of them is the proof that the
 //! caller may know it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use blobs::{BlobBody, BlobKey, OpenBlob};
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use crate::upload::{ChunkHeaders, blob_error};
 
 /// Kinds of jobs of which an artifact's scan consists, in their order; their key is its digest.
 pub const STAGES: [&str; 2] = ["catalogue", "judge"];
+/// Images of one index that are scanned.
+const MOST_IMAGES: usize = 200;
 /// Lines of a scan's log that are shown.
 const LINES: u32 = 1000;
 
@@ -33,6 +35,8 @@ pub struct ArtifactScan {
     pub row: Option<ScanRow>,
     /// The same of the images of an index.
     pub children: Vec<ScanRow>,
+    /// Images of an index of which nothing is known: it is not clean.
+    pub unknown: u64,
     /// Whether a scan waits or runs.
     pub active: Option<JobState>,
 }
@@ -49,16 +53,25 @@ impl Registry {
             let digest = row.digest;
             known.entry(digest).or_default().row = Some(row);
         }
-        for (index, row) in self.store.scans_of_children(repository, digests).await? {
-            known.entry(index).or_default().children.push(row);
+        let mut shown_by: HashMap<Digest, Vec<Digest>> = HashMap::new();
+        for (index, child, row) in self.store.scans_of_children(repository, digests).await? {
+            let scan = known.entry(index).or_default();
+            match row {
+                Some(row) => scan.children.push(row),
+                None => scan.unknown += 1,
+            }
+            shown_by.entry(child).or_default().push(index);
         }
-        let keys = digests.iter().map(Digest::to_string);
-        for (key, state) in self.store.active_keys(&STAGES, keys).await? {
+        let keys: BTreeSet<Digest> = digests.iter().chain(shown_by.keys()).copied().collect();
+        for (key, state) in self.store.active_keys(&STAGES, keys.iter().map(Digest::to_string)).await? {
             let Ok(digest) = key.parse() else { continue };
-            let scan = known.entry(digest).or_default();
-            // Of a job that runs and its successor that waits, the one that runs is shown.
-            if scan.active != Some(JobState::Running) {
-                scan.active = Some(state);
+            let indexes = shown_by.get(&digest).into_iter().flatten().copied();
+            for digest in indexes.chain(digests.contains(&digest).then_some(digest)) {
+                let scan = known.entry(digest).or_default();
+                // Of a job that runs and its successor that waits, the one that runs is shown.
+                if scan.active != Some(JobState::Running) {
+                    scan.active = Some(state);
+                }
             }
         }
         Ok(known)
@@ -79,7 +92,7 @@ impl Registry {
         manifest: &PulledManifest,
         make: impl Fn(&Digest) -> NewJob + Send,
     ) -> Result<(), Error> {
-        let images = images_of(manifest)?;
+        let images = self.images_of(manifest).await?;
         let now = self.store.now();
         let mut tx = self.store.begin().await?;
         let target = format!("{}@{}", grant.repo, manifest.digest);
@@ -103,7 +116,7 @@ impl Registry {
         manifest: &PulledManifest,
     ) -> Result<(), Error> {
         let mut active = Vec::new();
-        for image in images_of(manifest)? {
+        for image in self.images_of(manifest).await? {
             active.extend(self.store.active_jobs_of(&STAGES, &image.to_string()).await?);
         }
         for (job, _, _) in active {
@@ -131,8 +144,39 @@ impl Registry {
         Ok(lines)
     }
 
-    /// Opens a stored blob, for work that no caller asked for; none: it is not there, or out of service.
-    pub async fn open_stored(&self, digest: &Digest) -> Result<Option<OpenBlob>, Error> {
+    /// The image that a manifest is, or those of an index that the repository holds, indexes in it included.
+    async fn images_of(&self, manifest: &PulledManifest) -> Result<Vec<Digest>, Error> {
+        let (mut images, mut open) =
+            (Vec::new(), vec![(manifest.media_type.clone(), manifest.bytes.clone())]);
+        let mut seen = BTreeSet::new();
+        while let Some((media_type, bytes)) = open.pop() {
+            let media_type: MediaType = media_type
+                .parse()
+                .map_err(|_| Error::Internal(format!("a media type below {}", manifest.digest)))?;
+            for child in oci::Manifest::parse(&media_type, &bytes)?.children {
+                if !seen.insert(child.digest) || seen.len() > MOST_IMAGES {
+                    continue;
+                }
+                let held = self.store.manifest_held(manifest.repository, &child.digest).await?;
+                let Some((media_type, bytes)) = held else { continue };
+                match media_type.contains("index") || media_type.contains("manifest.list") {
+                    true => open.push((media_type, bytes)),
+                    false => images.push(child.digest),
+                }
+            }
+        }
+        Ok(if seen.is_empty() { vec![manifest.digest] } else { images })
+    }
+
+    /// Opens a blob that a repository holds, for work that no caller asked for; none: it is not there, or out of service.
+    pub async fn open_held(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<OpenBlob>, Error> {
+        if self.store.blobs_present(repository, [*digest]).await?.is_empty() {
+            return Ok(None);
+        }
         let Some(row) = self.store.blob(digest).await?.filter(|row| !row.corrupt) else { return Ok(None) };
         let key = BlobKey::parse(&row.object_key)
             .map_err(|_| Error::Internal(format!("blob {digest} has no object key")))?;
@@ -239,17 +283,4 @@ impl Attachment<'_> {
         .to_string()
         .into_bytes()
     }
-}
-
-/// The images that a manifest is or lists; attestations among them are none.
-fn images_of(manifest: &PulledManifest) -> Result<Vec<Digest>, Error> {
-    let media_type: MediaType = manifest
-        .media_type
-        .parse()
-        .map_err(|_| Error::Internal(format!("media type of {}", manifest.digest)))?;
-    let parsed = oci::Manifest::parse(&media_type, &manifest.bytes)?;
-    if parsed.children.is_empty() {
-        return Ok(vec![manifest.digest]);
-    }
-    Ok(parsed.children.iter().map(|child| child.digest).collect())
 }

@@ -32,16 +32,15 @@ impl Files {
         self.dir.join(object.replace('/', "-"))
     }
 
-    /// The file of an object, fetched unless it is here.
-    pub(crate) async fn open(&self, object: &str) -> Result<Mapped, JobError> {
+    /// The file of an object, fetched unless it is here; none: the object is gone.
+    pub(crate) async fn open(&self, object: &str) -> Result<Option<Mapped>, JobError> {
         let path = self.path(object);
         if let Ok(map) = self.sound(path.clone()).await {
-            return Ok(map);
+            return Ok(Some(map));
         }
         let key = BlobKey::parse(object).map_err(JobError::failed)?;
         let stored = self.registry.blobs().open(key).await.map_err(JobError::retry)?;
-        let stored =
-            stored.ok_or_else(|| JobError::retry(format!("object {object} was replaced just now")))?;
+        let Some(stored) = stored else { return Ok(None) };
         std::fs::create_dir_all(&self.dir).map_err(JobError::retry)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(JobError::retry)?;
         let (mut at, size) = (0, stored.stat().size);
@@ -51,8 +50,11 @@ impl Files {
             file.write_all(&bytes).map_err(JobError::retry)?;
             at = end;
         }
+        file.as_file().sync_all().map_err(JobError::retry)?;
         file.persist(&path).map_err(JobError::retry)?;
-        self.sound(path).await.map_err(|error| JobError::failed(format!("object {object}: {error}")))
+        let map =
+            self.sound(path).await.map_err(|error| JobError::failed(format!("object {object}: {error}")))?;
+        Ok(Some(map))
     }
 
     async fn sound(&self, path: PathBuf) -> io::Result<Mapped> {
@@ -70,7 +72,10 @@ impl Files {
         let kept: Vec<PathBuf> = objects.into_iter().map(|object| self.path(object)).collect();
         for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let path: &Path = &entry.path();
-            if !kept.iter().any(|keep| keep == path)
+            // One that is being fetched has another name.
+            let fetched = entry.file_name().to_string_lossy().starts_with(".tmp");
+            if !fetched
+                && !kept.iter().any(|keep| keep == path)
                 && let Err(error) = std::fs::remove_file(path)
             {
                 tracing::debug!(%error, "a file that is not needed any more stays");

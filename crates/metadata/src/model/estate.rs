@@ -12,10 +12,11 @@ use crate::value::{Row, Value};
 crate::statements! {
     MARK = Write "INSERT INTO estate_dirty (digest, tx) VALUES ($1, $2) ON CONFLICT (digest) DO UPDATE SET tx = excluded.tx";
     DIRTY = Scan "SELECT digest, tx FROM estate_dirty ORDER BY digest LIMIT $1";
+    MARK_ALL = Write "INSERT INTO estate_dirty (digest, tx) SELECT digest, $1 FROM scan WHERE judged_at IS NOT NULL ON CONFLICT (digest) DO UPDATE SET tx = excluded.tx";
     CLEAN = Write "DELETE FROM estate_dirty WHERE digest = $1 AND tx = $2";
-    UP_TO_DATE = Write "UPDATE scan SET advisories = $2 WHERE judged_at IS NOT NULL AND advisories = $1 AND digest IN (SELECT value FROM bonded_texts($3))";
+    UP_TO_DATE = Write "UPDATE scan SET advisories = $2 WHERE judged_at IS NOT NULL AND advisories = $1 AND digest IN (SELECT value FROM bonded_texts($3)) AND NOT EXISTS (SELECT 1 FROM estate_dirty d WHERE d.digest = scan.digest)";
     JUDGED_BY = Scan "SELECT digest FROM scan WHERE judged_at IS NOT NULL AND advisories = $1 AND digest > $2 ORDER BY digest LIMIT $3";
-    PLACES = Read "SELECT m.digest, r.project_id, r.full_name, t.name FROM manifest m JOIN repository r ON r.id = m.repository_id LEFT JOIN tag t ON t.repository_id = m.repository_id AND t.digest = m.digest WHERE m.digest IN (SELECT value FROM bonded_texts($1)) UNION SELECT c.child, r.project_id, r.full_name, t.name FROM manifest_child c JOIN repository r ON r.id = c.repository_id JOIN tag t ON t.repository_id = c.repository_id AND t.digest = c.parent WHERE c.child IN (SELECT value FROM bonded_texts($1)) ORDER BY 1, 3, 4 LIMIT $2";
+    PLACES = Read "SELECT m.digest, r.project_id, r.full_name, t.name FROM manifest m JOIN repository r ON r.id = m.repository_id LEFT JOIN tag t ON t.repository_id = m.repository_id AND t.digest = m.digest WHERE m.digest IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) UNION SELECT c.child, r.project_id, r.full_name, t.name FROM manifest_child c JOIN repository r ON r.id = c.repository_id JOIN tag t ON t.repository_id = c.repository_id AND t.digest = c.parent WHERE c.child IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) ORDER BY 1, 3, 4 LIMIT $2";
 }
 
 /// Where an artifact is.
@@ -49,14 +50,16 @@ impl Store {
         rows.iter().map(|row| row.digest(0)).collect()
     }
 
-    /// Where artifacts are, in order of digest, repository and tag.
+    /// Where artifacts are in some projects, in order of digest, repository and tag.
     pub async fn tagged_places(
         &self,
         digests: &[Digest],
+        projects: &[ProjectId],
         limit: u32,
     ) -> Result<Vec<TaggedPlace>, StoreError> {
         let list = Value::texts(digests.iter().map(Digest::to_string));
-        let rows = self.rows(&PLACES, &[list, limit.into()]).await?;
+        let projects = Value::ints(projects.iter().map(|project| project.get()));
+        let rows = self.rows(&PLACES, &[list, limit.into(), projects]).await?;
         let place = |row: &Row| {
             Ok(TaggedPlace {
                 digest: row.digest(0)?,
@@ -73,6 +76,12 @@ impl Store {
 pub fn mark(tx: &mut Tx, digest: &Digest) {
     let by = tx.id();
     tx.step(&MARK, params![digest, by], Expect::Rows(1));
+}
+
+/// Marks every artifact that was judged: the index is made from nothing.
+pub fn mark_all(tx: &mut Tx) {
+    let by = tx.id();
+    tx.step(&MARK_ALL, params![by], Expect::Any);
 }
 
 /// Takes a mark away, unless somebody set it anew.

@@ -20,13 +20,14 @@ crate::statements! {
     KNOWN_LAYERS = Read "SELECT digest FROM layer_catalogue WHERE digest IN (SELECT value FROM bonded_texts($1)) AND version = $2";
     PUT_LAYER = Write "INSERT INTO layer_catalogue (digest, version, content, catalogued_at, tx) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO UPDATE SET version = excluded.version, content = excluded.content, catalogued_at = excluded.catalogued_at, tx = excluded.tx";
     FIND = Read "SELECT digest, id, status, reason, attempted_at, job, judged_at, advisories, critical, high, medium, low, negligible, unknown, details FROM scan WHERE digest IN (SELECT value FROM bonded_texts($1))";
-    OF_CHILDREN = Read "SELECT s.digest, s.id, s.status, s.reason, s.attempted_at, s.job, s.judged_at, s.advisories, s.critical, s.high, s.medium, s.low, s.negligible, s.unknown, s.details, c.parent FROM manifest_child c JOIN scan s ON s.digest = c.child WHERE c.repository_id = $1 AND c.parent IN (SELECT value FROM bonded_texts($2)) ORDER BY c.parent, c.child";
+    OF_CHILDREN = Read "SELECT s.digest, s.id, s.status, s.reason, s.attempted_at, s.job, s.judged_at, s.advisories, s.critical, s.high, s.medium, s.low, s.negligible, s.unknown, s.details, c.parent, c.child FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.child LEFT JOIN scan s ON s.digest = c.child WHERE c.repository_id = $1 AND c.parent IN (SELECT value FROM bonded_texts($2)) ORDER BY c.parent, c.child";
     PUT_VERDICT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, judged_at, advisories, worst, critical, high, medium, low, negligible, unknown, details, tx) VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, judged_at = excluded.judged_at, advisories = excluded.advisories, worst = excluded.worst, critical = excluded.critical, high = excluded.high, medium = excluded.medium, low = excluded.low, negligible = excluded.negligible, unknown = excluded.unknown, details = excluded.details, tx = excluded.tx";
     PUT_ATTEMPT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, tx) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, tx = excluded.tx";
     JUDGED_BEFORE = Scan "SELECT digest FROM scan WHERE judged_at IS NOT NULL AND advisories < $1 AND digest > $2 ORDER BY digest LIMIT $3";
     ANYWHERE = Read "SELECT m.repository_id, m.media_type, m.bytes, r.project_id, r.full_name FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 ORDER BY m.repository_id LIMIT 1";
     PLACES = Read "SELECT m.repository_id, r.project_id, r.full_name FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
-    IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 AND subject IS NULL ORDER BY digest LIMIT $2";
+    IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 ORDER BY digest LIMIT $2";
+    HELD = Read "SELECT media_type, bytes FROM manifest WHERE repository_id = $1 AND digest = $2";
     REFERRERS = Read "SELECT digest, artifact_type, media_type, bytes FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
     PARENTS = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.parent WHERE c.repository_id = $1 AND c.child = $2 ORDER BY m.digest LIMIT $3";
     TAGGED = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM tag t JOIN manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest WHERE t.repository_id = $1 AND t.name IN (SELECT value FROM bonded_texts($2)) ORDER BY m.digest";
@@ -304,14 +305,18 @@ impl Store {
         Ok(self.scans([digest]).await?.pop())
     }
 
-    /// What is known of the children of indexes, each with its index.
+    /// The children of indexes that the repository holds, each with its index and what is known of it.
     pub async fn scans_of_children(
         &self,
         repository: RepositoryId,
         indexes: &[Digest],
-    ) -> Result<Vec<(Digest, ScanRow)>, StoreError> {
+    ) -> Result<Vec<(Digest, Digest, Option<ScanRow>)>, StoreError> {
         let rows = self.rows(&OF_CHILDREN, &[repository.into(), texts(indexes)]).await?;
-        rows.iter().map(|row| Ok((row.digest(15)?, parse(row)?))).collect()
+        let child = |row: &Row| {
+            let known = row.opt_text(0)?.map(|_| parse(row)).transpose()?;
+            Ok((row.digest(15)?, row.digest(16)?, known))
+        };
+        rows.iter().map(child).collect()
     }
 
     /// Artifacts judged by advisories older than `generation`, in order of digest after `last`.
@@ -336,6 +341,16 @@ impl Store {
         .transpose()
     }
 
+    /// Media type and bytes of a manifest that a repository holds.
+    pub async fn manifest_held(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<(String, Bytes)>, StoreError> {
+        let row = self.row(&HELD, &params![repository, digest]).await?;
+        row.map(|row| Ok((row.text(0)?.to_owned(), row.bytes(1)?))).transpose()
+    }
+
     /// Repositories that hold a manifest, in order of their ids after `last`.
     pub async fn places_of(
         &self,
@@ -350,7 +365,7 @@ impl Store {
         rows.iter().map(place).collect()
     }
 
-    /// Manifests that are no index and about no other, each once, in order of digest after `last`.
+    /// Manifests that are no index, each once, in order of digest after `last`.
     pub async fn images_after(&self, last: &str, limit: u32) -> Result<Vec<Digest>, StoreError> {
         let rows = self.rows(&IMAGES_AFTER, &params![last, limit]).await?;
         rows.iter().map(|row| row.digest(0)).collect()

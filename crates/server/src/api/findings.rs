@@ -58,6 +58,7 @@ pub(super) fn report_error(error: ReportError) -> Error {
     match error {
         ReportError::NotScanned => Error::NotFound("a scan of this artifact"),
         unsupported @ ReportError::Unsupported => Error::Invalid(unsupported.to_string()),
+        failed @ ReportError::Failed(_) => Error::Conflict(failed.to_string()),
         ReportError::Unavailable(error) => Error::Internal(format!("a report: {error}")),
     }
 }
@@ -219,7 +220,8 @@ where
             let reference = Reference::Digest(artifact.row.digest);
             let judged = match reports(app, &grant, &reference).await {
                 Ok((_, judged)) => judged,
-                Err(Error::ManifestUnknown) => continue,
+                // What cannot be judged is no reason to tell nothing of all else; its own overview says so.
+                Err(Error::ManifestUnknown | Error::Conflict(_)) => continue,
                 Err(error) => return Err(error),
             };
             let place = Place { project: grant.project(), repository: repo.as_str().to_owned(), judged };

@@ -250,7 +250,52 @@ async fn what_others_state_beside_an_image_is_judged_too() {
     });
     put(&app, "team/app", "bill", MANIFEST, &manifest).await;
     app.idle().await;
-    assert_eq!(high(&row(&app, &digest).await), (ScanStatus::Succeeded, 1, 1));
+    let path = "/api/v1/projects/team/repositories/app/artifacts/v1/scan/report";
+    let report = app.get(path).await.expect(StatusCode::OK).json();
+    assert_eq!(report["vulnerabilities"]["findings"][0]["id"], "CVE-2024-0001", "{report}");
+    // What people hang beside an image in one repository says nothing of it elsewhere.
+    assert_eq!(high(&row(&app, &digest).await).1, 0);
+}
+
+#[tokio::test]
+async fn naming_a_blob_of_others_tells_nothing_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    app.project("open", Visibility::Public).await;
+    let secret = left_pad("1.2.0");
+    push(&app, "team/app", "v1", std::slice::from_ref(&secret)).await;
+    index(&app).await;
+    // A layer that need not be distributed may be absent; it is there, but not here.
+    let config = app.push_blob(ADMIN, "open/app", b"{}").await;
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2 },
+        "layers": [{ "mediaType": foreign, "digest": Digest::sha256(&secret).to_string(), "size": secret.len() }],
+    });
+    let digest = put(&app, "open/app", "spy", MANIFEST, &manifest).await;
+    index(&app).await;
+    let found = row(&app, &digest).await;
+    assert_eq!((found.status, found.verdict), (ScanStatus::Failed, None));
+    for what in ["scan/report", "sbom"] {
+        let path = format!("/api/v1/projects/open/repositories/app/artifacts/spy/{what}");
+        app.get(&path).await.expect(StatusCode::NOT_FOUND);
+    }
+    assert_eq!(ask(&app, ADMIN, "left-pad").await["total"], 1);
+
+    // An index may list images that are not here; what is known of them is not shown here.
+    let listed = app.registry.store().images_after("", 10).await.expect("images");
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|it| json!({ "mediaType": MANIFEST, "digest": it.to_string(), "size": 1 }))
+        .collect();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let sparse = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": listed });
+    put(&app, "open/other", "all", kind, &sparse).await;
+    let path = "/api/v1/projects/open/repositories/other/artifacts/all/scan";
+    let shown = app.get(path).await.expect(StatusCode::OK).json();
+    assert_eq!((&shown["images"], &shown["unknown"]), (&json!([]), &json!(0)));
+    app.idle().await;
 }
 
 #[tokio::test]
@@ -278,8 +323,8 @@ async fn everything_is_scanned_when_somebody_asks_and_an_index_is_its_images() {
     app.idle().await;
     let repository = app.registry.store().manifest_anywhere(&index).await.expect("an answer").expect("it");
     let known = app.registry.scans_of(repository.place.repository, &[index]).await.expect("scans");
-    let ArtifactScan { row, children, active } = known[&index].clone();
-    assert_eq!((row, active, children.len()), (None, None, 2));
+    let ArtifactScan { row, children, active, unknown } = known[&index].clone();
+    assert_eq!((row, active, children.len(), unknown), (None, None, 2, 0));
     assert!(children.iter().all(|child| high(child) == (ScanStatus::Succeeded, 1, 1)));
 }
 
@@ -371,4 +416,20 @@ async fn a_saved_search_tells_of_a_new_answer() {
     let forget = app.ask("DELETE", "/api/v1/search/saved/pads").by(ADMIN);
     forget.send().await.expect(StatusCode::NO_CONTENT);
     assert_eq!(app.get("/api/v1/search/saved").await.expect(StatusCode::OK).json(), json!([]));
+}
+
+#[tokio::test]
+async fn the_index_s_files_stay_few_and_say_the_same() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    for round in 0..10 {
+        push(&app, "team/app", &format!("v{round}"), &[left_pad(&format!("1.2.{round}"))]).await;
+        index(&app).await;
+    }
+    let setting = app.registry.store().setting("estate").await.expect("an answer").expect("an index");
+    let files: Value = serde_json::from_str(&setting).expect("JSON");
+    let count = |kind: &str| files[kind].as_array().expect("files").len();
+    assert!(count("segments") < 8 && count("findings") < 8, "{setting}");
+    assert_eq!(ask(&app, ADMIN, "left-pad < 1.3.0").await["total"], 10);
+    assert_eq!(ask(&app, ADMIN, "cve:CVE-2024-0001").await["total"], 10);
 }

@@ -12,6 +12,7 @@ use ::estate::findings::{self, Changed, Delta};
 use ::estate::{Below, Estate, Writer, merge};
 use metadata::jobs;
 use metadata::leases::{self, Held};
+use metadata::model::scan::ScanStatus;
 use metadata::model::{RepositoryId, estate};
 use metadata::{Store, outbox};
 use oci::Digest;
@@ -27,10 +28,11 @@ use crate::scan::{Current, Target, priority};
 const BATCH: u32 = 200;
 /// Rows settled by one transaction.
 const ROWS: usize = 1000;
-/// Segments from which on some are merged.
+/// Segments from which on some are merged when there is nothing else to do, and whatever there is to do.
 const SEGMENTS: usize = 8;
-/// Files of findings from which on they are made anew.
-const FINDINGS: usize = 24;
+const MOST_SEGMENTS: usize = 24;
+/// Files of findings for each segment from which on they are made anew.
+const FINDINGS: usize = 3;
 /// Projects in which one image is placed.
 const PLACES: u32 = 1000;
 /// Steps of one round: a round is shorter than its lease.
@@ -48,12 +50,19 @@ impl Duty for IndexDuty {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_mins(10)
+        Duration::from_mins(2)
     }
 
     async fn round(&self, store: &Store, held: &Held) -> Result<(), JobError> {
         let before = self.0.setting().await?.1;
-        let outcome = self.steps(store, held).await;
+        let outcome = match self.steps(store, held).await {
+            // As after a rebuild of the database from an older state: the index is derived, and made from nothing.
+            Err(JobError::Failed { reason }) => {
+                tracing::error!(reason, "the index of the estate cannot be used; it is made anew");
+                self.begin_anew(held).await
+            }
+            outcome => outcome,
+        };
         if self.0.setting().await?.1 != before {
             let now = store.now();
             let mut tx = store.begin().await?;
@@ -66,16 +75,31 @@ impl Duty for IndexDuty {
 }
 
 impl IndexDuty {
+    /// Forgets the files and has everything added again that was judged.
+    async fn begin_anew(&self, held: &Held) -> Result<(), JobError> {
+        let (pointer, former) = self.0.setting().await?;
+        let mut tx = self.0.registry().store().begin().await?;
+        leases::fence(&mut tx, held);
+        estate::mark_all(&mut tx);
+        let next = Pointer { number: pointer.number, ..Pointer::default() };
+        Index::step(&mut tx, former.as_deref(), &next)?;
+        Ok(self.0.registry().store().commit(tx).await?)
+    }
+
     async fn steps(&self, store: &Store, held: &Held) -> Result<(), JobError> {
         for _ in 0..STEPS {
             // First what the index has by the advisories of this moment: what is added then is by the same.
             if self.rematch(held).await? {
                 continue;
             }
+            // However fast images come, the files stay few.
+            if self.compact(held, MOST_SEGMENTS).await? {
+                continue;
+            }
             let dirty = store.estate_dirty(BATCH).await?;
             if !dirty.is_empty() {
                 self.add(held, &dirty).await?;
-            } else if !self.compact(held).await? {
+            } else if !self.compact(held, SEGMENTS).await? {
                 break;
             }
         }
@@ -219,7 +243,16 @@ impl IndexDuty {
             last = end;
             // Without a comparison everything is judged again.
             let is_affected = |digest: &Digest| affected.is_none_or(|set| set.contains(digest));
-            let (again, same): (Vec<Digest>, Vec<Digest>) = page.into_iter().partition(is_affected);
+            // Nor is one up to date that was not judged by what the index was by, or that was incomplete then.
+            let mut behind = BTreeSet::new();
+            for row in store.scans(&page).await? {
+                let judged = row.verdict.map(|verdict| verdict.advisories);
+                if judged != Some(old.advisories) || row.status == ScanStatus::Incomplete {
+                    behind.insert(row.digest);
+                }
+            }
+            let is_again = |digest: &Digest| is_affected(digest) || behind.contains(digest);
+            let (again, same): (Vec<Digest>, Vec<Digest>) = page.into_iter().partition(is_again);
             let now = store.now();
             let mut tx = store.begin().await?;
             estate::up_to_date(&mut tx, old.advisories, new.content(), &same);
@@ -232,12 +265,13 @@ impl IndexDuty {
     }
 
     /// Makes few files of many; false: they are few.
-    async fn compact(&self, held: &Held) -> Result<bool, JobError> {
+    async fn compact(&self, held: &Held, segments: usize) -> Result<bool, JobError> {
         let index = &*self.0;
         let (pointer, former, open) = index.current().await?;
-        let Some(by) = index.scanner.advisories().current().await? else { return Ok(false) };
-        if pointer.segments.len() < SEGMENTS && pointer.findings.len() < FINDINGS
-            || pointer.advisories != by.content()
+        let by = index.scanner.advisories().current().await?;
+        let content = by.as_ref().map_or(0, |by| by.content());
+        if pointer.segments.len() < segments && pointer.findings.len() < segments * FINDINGS
+            || pointer.advisories != content
         {
             return Ok(false);
         }
@@ -248,7 +282,7 @@ impl IndexDuty {
             let merged = merge(&upper, below).map_err(JobError::failed)?;
             let mut all: Vec<&[u8]> = maps.segments[..from].iter().map(|map| &**map).collect();
             all.push(&merged);
-            let found = full(&all, &by)?;
+            let found = by.map(|by| full(&all, &by)).transpose()?;
             Ok::<_, JobError>((merged, found))
         });
         let (merged, found) = work.await.map_err(JobError::retry)??;
@@ -256,9 +290,12 @@ impl IndexDuty {
         let gone = std::mem::take(&mut next.former);
         next.former =
             next.segments.drain(from..).chain(next.findings.drain(..)).map(|old| old.object).collect();
-        let (segment, found) = (index.write(&mut next, merged).await?, index.write(&mut next, found).await?);
+        let segment = index.write(&mut next, merged).await?;
         next.segments.push(segment);
-        next.findings.push(found);
+        if let Some(found) = found {
+            let found = index.write(&mut next, found).await?;
+            next.findings.push(found);
+        }
         let mut tx = index.registry().store().begin().await?;
         leases::fence(&mut tx, held);
         Index::step(&mut tx, former.as_deref(), &next)?;

@@ -30,6 +30,9 @@ use crate::files::Files;
 use crate::job::JobError;
 use crate::scan::Scanner;
 
+/// What is said when a file of the index is not in blob storage any more.
+const GONE: &str = "a file of the index is gone from blob storage";
+
 /// The setting that names the files.
 const SETTING: &str = "estate";
 
@@ -153,11 +156,13 @@ impl Index {
             return Ok((pointer, text, open));
         }
         let (mut segments, mut findings) = (Vec::new(), Vec::new());
-        for file in &pointer.segments {
-            segments.push(self.files.open(&file.object).await?);
-        }
-        for file in &pointer.findings {
-            findings.push(self.files.open(&file.object).await?);
+        for (files, maps) in [(&pointer.segments, &mut segments), (&pointer.findings, &mut findings)] {
+            for file in files {
+                match self.files.open(&file.object).await? {
+                    Some(map) => maps.push(map),
+                    None => return Err(JobError::failed(GONE)),
+                }
+            }
         }
         let maps = Maps { segments, findings };
         let open = tokio::task::spawn_blocking(move || Open::of(maps)).await.map_err(JobError::retry)?;

@@ -112,10 +112,9 @@ impl Index {
         let digests: Vec<Digest> = answer.images.iter().map(|hit| hit.digest).collect();
         let store = self.registry().store();
         let mut places: BTreeMap<Digest, Vec<TaggedPlace>> = BTreeMap::new();
-        for place in store.tagged_places(&digests, PLACES).await.map_err(JobError::from)? {
-            if question.projects.contains(&place.project) {
-                places.entry(place.digest).or_default().push(place);
-            }
+        let found = store.tagged_places(&digests, question.projects, PLACES).await.map_err(JobError::from)?;
+        for place in found {
+            places.entry(place.digest).or_default().push(place);
         }
         for hit in &mut answer.images {
             hit.places = places.remove(&hit.digest).unwrap_or_default();

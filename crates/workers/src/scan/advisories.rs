@@ -126,7 +126,17 @@ impl Advisories {
         if let Some(known) = self.known(&pointer) {
             return Ok(Some(known));
         }
-        let map = self.files.open(&pointer.object).await?;
+        let Some(map) = self.files.open(&pointer.object).await? else {
+            if self.pointer().await?.as_ref() != Some(&pointer) {
+                return Err(JobError::retry("the advisories were replaced just now"));
+            }
+            // As after a rebuild of the database from an older state: the next renewal makes them anew.
+            tracing::error!(
+                object = pointer.object,
+                "the advisories are gone from blob storage; they are renewed"
+            );
+            return Ok(None);
+        };
         self.files.keep_only(pointer.objects());
         let current = Arc::new(Current { pointer, map });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&current));
@@ -139,20 +149,25 @@ impl Advisories {
         if i64::try_from(*former_content).ok() != Some(wanted) {
             return Ok(None);
         }
-        match self.files.open(object).await {
-            Ok(map) => Ok(Some(map)),
-            Err(JobError::Retry { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.files.open(object).await
+    }
+
+    /// What the setting says now: what a renewal begins with and publishes in place of.
+    pub(super) async fn begin(&self) -> Result<Option<(Pointer, String)>, JobError> {
+        self.setting().await
     }
 
     /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers
-    /// whether it was this process that did.
+    /// whether that was still the one.
     ///
     /// # Errors
     /// If it cannot be made durable.
-    pub(super) async fn publish(&self, bytes: Bytes, changed: bool) -> Result<bool, JobError> {
-        let former = self.setting().await?;
+    pub(super) async fn publish(
+        &self,
+        bytes: Bytes,
+        changed: bool,
+        former: Option<(Pointer, String)>,
+    ) -> Result<bool, JobError> {
         let generation = Db::open(&bytes).map_err(JobError::failed)?.generation();
         let random = u32::try_from(self.registry.store().random().below(1 << 32)).unwrap_or(0);
         let key = BlobKey::of_series(Series::Advisories, generation, random);

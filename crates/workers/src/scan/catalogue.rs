@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metadata::jobs;
+use metadata::model::RepositoryId;
 use metadata::model::scan::{self, Attempt, ScanStatus};
 use oci::Digest;
 
@@ -10,6 +11,9 @@ use super::image::Image;
 use super::{Scanner, Target, layer};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
+
+/// Repositories whose projects are asked whether they want something scanned.
+const PLACES: u32 = 100;
 
 /// Reads the layers of an artifact, then has it judged.
 #[derive(Clone, Debug)]
@@ -37,14 +41,18 @@ impl CatalogueJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        if target.pushed && !is_wanted(scanner, &image, context).await? {
-            context.info("this project does not scan what is pushed");
+        if target.pushed && !is_wanted(scanner, &image).await? {
+            context.info("no project that holds it scans what is pushed");
             return Ok(());
         }
         if image.is_opaque() {
             return unsupported(scanner, target, &image, context).await;
         }
+        image.check_size()?;
         let layers = image.layers();
+        if !image.is_whole(scanner).await? {
+            return Err(JobError::failed("missing layers: no repository holds all of them"));
+        }
         let known = scanner.store().catalogued_layers(&layers, layer::VERSION).await?;
         let total = i64::try_from(layers.len()).unwrap_or(i64::MAX);
         context.progress(0, Some(total));
@@ -53,21 +61,26 @@ impl CatalogueJob {
             if known.contains(digest) {
                 context.info(format!("layer {digest} is known"));
             } else {
-                self.read(digest, context).await?;
+                self.read(image.place.repository, digest, context).await?;
             }
             context.progress(done, Some(total));
         }
         let now = scanner.store().now();
         let mut tx = scanner.store().begin().await?;
-        let mut judge = target.judge(now);
+        let mut judge = Target { pushed: false, ..target.clone() }.judge(now);
         judge.project = context.project();
         jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, judge);
         context.complete(tx).await
     }
 
-    async fn read(&self, digest: &Digest, context: &JobContext) -> Result<(), JobError> {
+    async fn read(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+        context: &JobContext,
+    ) -> Result<(), JobError> {
         context.info(format!("reading layer {digest}"));
-        let content = layer::read(&self.0, digest, context).await?;
+        let content = layer::read(&self.0, repository, digest, context).await?;
         let content = content.map_err(|error| JobError::failed(format!("layer {digest}: {error}")))?;
         let mut tx = self.0.store().begin().await?;
         scan::put_layer(&mut tx, digest, layer::VERSION, content, self.0.store().now());
@@ -76,31 +89,27 @@ impl CatalogueJob {
     }
 }
 
-/// Whether what was pushed is scanned: its project decides, else the system.
-async fn is_wanted(scanner: &Scanner, image: &Image, context: &JobContext) -> Result<bool, JobError> {
-    let project = context.project().map_or(image.place.project, Into::into);
-    let decided = scanner.registry.scanning_in(project).await.map_err(JobError::retry)?;
-    Ok(decided.on_push.unwrap_or(scanner.settings.on_push))
+/// Whether what was pushed is scanned: any project that holds it decides, else the system.
+async fn is_wanted(scanner: &Scanner, image: &Image) -> Result<bool, JobError> {
+    for place in scanner.store().places_of(&image.digest, RepositoryId::from(0), PLACES).await? {
+        let decided = scanner.registry.scanning_in(place.project).await.map_err(JobError::retry)?;
+        if decided.on_push.unwrap_or(scanner.settings.on_push) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// An index is what its images are, and what is about another artifact is evidence, by which that one is judged again; of
-/// all else it is said that it cannot be scanned.
+/// An index is what its images are, and what is about another artifact is evidence; of all else it is said that it cannot
+/// be scanned.
 async fn unsupported(
     scanner: &Scanner,
     target: &Target,
     image: &Image,
     context: &JobContext,
 ) -> Result<(), JobError> {
-    let judge_again = image.stated_about();
     if !image.manifest.children.is_empty() || image.is_about_another() {
-        let now = scanner.store().now();
-        let mut tx = scanner.store().begin().await?;
-        for digest in judge_again {
-            let mut job = Target { digest, ..target.clone() }.job(now);
-            job.project = context.project();
-            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
-        }
-        return context.complete(tx).await;
+        return Ok(());
     }
     let reason = "none of its layers is an archive of files";
     let mut tx = scanner.store().begin().await?;

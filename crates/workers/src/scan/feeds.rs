@@ -11,7 +11,7 @@ use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update, changed_packages};
 
 use super::quiet::quietly;
-use super::{Current, Scanner};
+use super::{Current, Pointer, Scanner};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -35,7 +35,13 @@ impl Job for FeedsJob {
 
     async fn run(&self, payload: RefreshFeeds, context: &JobContext) -> Result<(), JobError> {
         let scanner = &*self.0;
+        let former = scanner.advisories.begin().await?;
         let old = scanner.advisories.current().await?;
+        if old.as_ref().map(|old| &old.pointer) != former.as_ref().map(|(pointer, _)| pointer)
+            && old.is_some()
+        {
+            return Err(JobError::retry("another process renewed the advisories at the same time"));
+        }
         let mut update = match &old {
             Some(old) => Update::of(&old.db().map_err(JobError::failed)?),
             None => Update::new(),
@@ -73,7 +79,7 @@ impl Job for FeedsJob {
         if let Some(old) = &old {
             forget_feeds(scanner, old, &mut update, context)?;
         }
-        self.publish(update, old, context).await?;
+        self.publish(update, old, former, context).await?;
         if refused > 0 {
             return Err(JobError::retry(format!("{refused} feeds were not taken; see the log")));
         }
@@ -87,6 +93,7 @@ impl FeedsJob {
         &self,
         update: Update,
         old: Option<Arc<Current>>,
+        former: Option<(Pointer, String)>,
         context: &JobContext,
     ) -> Result<(), JobError> {
         let scanner = &*self.0;
@@ -99,7 +106,7 @@ impl FeedsJob {
             Ok::<_, vuln::db::DbError>((Bytes::from(bytes), changed))
         });
         let (bytes, changed) = made.await?.map_err(JobError::failed)?;
-        if !scanner.advisories.publish(bytes, changed > 0).await? {
+        if !scanner.advisories.publish(bytes, changed > 0, former).await? {
             return Err(JobError::retry("another process renewed the advisories at the same time"));
         }
         // Whom that changes is found by the duty that keeps the index.

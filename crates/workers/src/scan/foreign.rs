@@ -1,7 +1,8 @@
 //! Bills of materials that others hung beside an image: referrers, cosign's `.sbom` and `.att` tags, BuildKit's
 //! attestation manifests in the image's index.
 //!
-//! They are statements, not observations: what they name is judged too, what our own reading saw stays. Nobody's
+//! They are statements, not observations: what they name is judged too, what our own reading saw stays. They count in
+//! the reports of their own repository only: an image is the same everywhere, what people hang beside it is not. Nobody's
 //! signature is verified here, so that none counts as attested. A document that cannot be read is a problem of the scan,
 //! which is then incomplete.
 
@@ -18,11 +19,11 @@ use super::{Scanner, sbom as own};
 use crate::job::JobError;
 
 /// Largest document that is read.
-const DOCUMENT_BYTES: u64 = 64 << 20;
+const DOCUMENT_BYTES: u64 = 16 << 20;
 /// Manifests about one image that are looked at.
 const MANIFESTS: u32 = 200;
 /// Documents that are read.
-const DOCUMENTS: usize = 32;
+const DOCUMENTS: usize = 8;
 
 /// What others say of an image.
 #[derive(Debug, Default)]
@@ -42,8 +43,19 @@ struct Candidate {
 /// Reads what hangs beside an image in the repository where it was found.
 pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Foreign, JobError> {
     let mut foreign = Foreign::default();
-    for Candidate { layer, provenance } in candidates(scanner, image).await?.into_iter().take(DOCUMENTS) {
-        match document(scanner, &layer).await? {
+    let candidates = candidates(scanner, image).await?;
+    if candidates.len() > DOCUMENTS {
+        foreign.problems.push(Problem {
+            source: "sbom".to_owned(),
+            path: String::new(),
+            message: format!(
+                "of {} bills of materials beside the image {DOCUMENTS} are read",
+                candidates.len()
+            ),
+        });
+    }
+    for Candidate { layer, provenance } in candidates.into_iter().take(DOCUMENTS) {
+        match document(scanner, image, &layer).await? {
             Ok(Some(inventory)) => foreign.inventories.push((provenance, inventory)),
             Ok(None) => {}
             Err(message) => foreign.problems.push(Problem {
@@ -78,9 +90,11 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
     for index in store.indexes_of(repository, &image.digest, MANIFESTS).await? {
         let Some(index) = parse(&index) else { continue };
         for attestation in attestations(&index, &image.digest) {
-            let Some(stored) = store.manifest_anywhere(&attestation).await? else { continue };
-            let Ok(media_type) = stored.media_type.parse() else { continue };
-            let Ok(manifest) = Manifest::parse(&media_type, &stored.bytes) else { continue };
+            let Some((media_type, bytes)) = store.manifest_held(repository, &attestation).await? else {
+                continue;
+            };
+            let Ok(media_type) = media_type.parse() else { continue };
+            let Ok(manifest) = Manifest::parse(&media_type, &bytes) else { continue };
             let declared = |layer| Candidate { layer, provenance: Provenance::Declared };
             found.extend(manifest.layers.into_iter().filter(may_be_document).map(declared));
         }
@@ -124,9 +138,11 @@ fn is_bill(kind: &str) -> bool {
 /// The inventory of a document; `None`: it is a statement about something else. The inner error is the document's.
 async fn document(
     scanner: &Scanner,
+    image: &Image,
     layer: &Descriptor,
 ) -> Result<Result<Option<Inventory>, String>, JobError> {
-    let open = scanner.registry.open_stored(&layer.digest).await.map_err(JobError::retry)?;
+    let open =
+        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
     let Some(open) = open else { return Ok(Err("it is not there".to_owned())) };
     let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
         return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));

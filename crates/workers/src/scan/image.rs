@@ -5,11 +5,15 @@ use metadata::model::scan::{AnyManifest, Place};
 use oci::{Digest, Manifest, MediaType};
 use registry::Registry;
 use serde_json::Value;
-use vuln::ScanError;
+use vuln::{Problem, ScanError};
 
 use super::Scanner;
 use crate::job::JobError;
 
+/// Repositories looked at for one that holds all of an image.
+const PLACES: u32 = 100;
+/// Layers of one image.
+const MOST_LAYERS: usize = 512;
 /// Largest configuration that is read.
 const CONFIG_BYTES: u64 = 8 << 20;
 
@@ -27,11 +31,33 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Finds the artifact, wherever it is; none: it is gone.
+    /// Finds the artifact, where a repository holds all of it if one does; none: it is gone.
     pub(super) async fn find(scanner: &Scanner, digest: &Digest) -> Result<Option<Self>, JobError> {
         let found = scanner.store().manifest_anywhere(digest).await?;
         let Some(AnyManifest { place, media_type, bytes }) = found else { return Ok(None) };
-        Ok(Some(Self::parse(*digest, place, &media_type, bytes)?))
+        let mut image = Self::parse(*digest, place, &media_type, bytes)?;
+        if image.is_whole(scanner).await? {
+            return Ok(Some(image));
+        }
+        let first = image.place.clone();
+        for place in scanner.store().places_of(digest, first.repository, PLACES).await? {
+            image.place = place;
+            if image.is_whole(scanner).await? {
+                return Ok(Some(image));
+            }
+        }
+        image.place = first;
+        Ok(Some(image))
+    }
+
+    /// Whether its repository holds its layers. A manifest may name blobs that are not there – and that others hold: what
+    /// these contain is nobody's business here.
+    pub(super) async fn is_whole(&self, scanner: &Scanner) -> Result<bool, JobError> {
+        let mut wanted = self.layers();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let held = scanner.store().blobs_present(self.place.repository, wanted.iter().copied()).await?;
+        Ok(held.len() == wanted.len())
     }
 
     /// The artifact of a stored manifest.
@@ -52,6 +78,16 @@ impl Image {
         archives.map(|layer| layer.digest).collect()
     }
 
+    /// Refuses what no image has: each layer costs memory wherever it is named.
+    pub(super) fn check_size(&self) -> Result<(), JobError> {
+        match self.manifest.layers.len() {
+            count if count > MOST_LAYERS => {
+                Err(JobError::failed(format!("limit layers reached: {count}, at most {MOST_LAYERS}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is nothing in it that could be read: an index, a signature, a document.
     pub(super) fn is_opaque(&self) -> bool {
         !self.manifest.children.is_empty() || self.layers().is_empty()
@@ -62,25 +98,31 @@ impl Image {
         self.manifest.subject.is_some()
     }
 
-    /// The artifacts that it says something about: its subject; for an index those that BuildKit's attestations are about.
-    pub(super) fn stated_about(&self) -> Vec<Digest> {
-        let subject = self.manifest.subject.iter().map(|subject| subject.digest);
-        let attested = self.manifest.children.iter().filter_map(|child| {
-            let about = child.annotations.get("vnd.docker.reference.digest")?;
-            about.parse().ok()
-        });
-        let mut found: Vec<Digest> = subject.chain(attested).collect();
-        found.dedup();
-        found
+    /// Whether it is an image with its configuration.
+    fn has_config(&self) -> bool {
+        self.manifest.config.as_ref().is_some_and(|config| config.media_type.as_str().contains("image"))
+    }
+
+    /// Layers of an image that nothing here can read.
+    pub(super) fn unread_layers(&self) -> Vec<Problem> {
+        let archive = |layer: &&oci::Descriptor| layer.media_type.as_str().contains("tar");
+        let unread = self.manifest.layers.iter().filter(|layer| self.has_config() && !archive(layer));
+        unread
+            .map(|layer| Problem {
+                source: "layers".to_owned(),
+                path: layer.digest.to_string(),
+                message: format!("a layer of the type {} cannot be read", layer.media_type.as_str()),
+            })
+            .collect()
     }
 
     /// The configuration, if it is one of an image.
     pub(super) async fn config(&self, registry: &Registry) -> Result<Option<Value>, JobError> {
-        let Some(config) = &self.manifest.config else { return Ok(None) };
-        if !config.media_type.as_str().contains("image") {
+        let Some(config) = self.manifest.config.as_ref().filter(|_| self.has_config()) else {
             return Ok(None);
-        }
-        let open = registry.open_stored(&config.digest).await.map_err(JobError::retry)?;
+        };
+        let open =
+            registry.open_held(self.place.repository, &config.digest).await.map_err(JobError::retry)?;
         let Some(open) = open else { return Ok(None) };
         let bytes = open.read_all(CONFIG_BYTES).await.map_err(JobError::retry)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))

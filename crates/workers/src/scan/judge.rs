@@ -11,7 +11,7 @@ use vuln::report::ScanReport;
 
 use super::image::Image;
 use super::quiet::quietly;
-use super::report::{Made, Parts};
+use super::report::{Made, Parts, Sources};
 use super::{Scanner, Target, catalogue, sbom};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -42,11 +42,12 @@ impl JudgeJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        let Some(parts) = Parts::gather(scanner, &image).await? else {
+        let Some(parts) = Parts::gather(scanner, &image, Sources::Own).await? else {
             context.info("a layer was not read yet, or by former extractors: it is read now");
             let now = scanner.store().now();
             let mut tx = scanner.store().begin().await?;
-            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, target.job(now));
+            let whole = Target { rejudged: false, pushed: false, ..target.clone() };
+            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, whole.job(now));
             return context.complete(tx).await;
         };
         let begun = std::time::Instant::now();

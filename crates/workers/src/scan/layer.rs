@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use blobs::OpenBlob;
 use bytes::{Buf as _, Bytes};
+use metadata::model::RepositoryId;
 use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,8 @@ use crate::job::JobError;
 const WINDOW: u64 = 1 << 20;
 /// Effort of zstd: three times smaller than without, at a cost that does not show.
 const EFFORT: i32 = 3;
-/// Largest record that is read back, decompressed.
-const MOST_BYTES: usize = 1 << 30;
+/// All that is kept of the layers of one image, unpacked.
+pub(super) const MOST_BYTES: usize = 512 << 20;
 
 /// The extractors' version under which layers are kept. Raised with [`CATALOGUER_VERSION`], and here when what is looked
 /// at beside packages changes.
@@ -43,22 +44,17 @@ pub(super) struct Record {
 
 impl Record {
     fn pack(&self) -> io::Result<Bytes> {
-        let mut encoder = zstd::Encoder::new(Vec::new(), EFFORT)?;
-        serde_json::to_writer(&mut encoder, self)?;
-        Ok(encoder.finish()?.into())
+        // In one piece, so that the frame states its size.
+        Ok(zstd::bulk::compress(&serde_json::to_vec(self)?, EFFORT)?.into())
     }
 
-    /// Reads a record back.
-    pub(super) fn unpack(bytes: &[u8]) -> io::Result<Self> {
-        let text = zstd::bulk::decompress(bytes, bounded(bytes))?;
-        Ok(serde_json::from_slice(&text)?)
+    /// Reads a record back; `room` is how many bytes all records of an image may still have.
+    pub(super) fn unpack(bytes: &[u8], room: &mut usize) -> io::Result<Self> {
+        let stated = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+        let size = stated.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+        *room = room.checked_sub(size).ok_or_else(|| io::Error::other("limit facts reached"))?;
+        Ok(serde_json::from_slice(&zstd::bulk::decompress(bytes, size)?)?)
     }
-}
-
-/// The size that a frame states, within bounds; a stream has none.
-fn bounded(frame: &[u8]) -> usize {
-    let stated = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
-    stated.and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST_BYTES).min(MOST_BYTES)
 }
 
 /// A stored blob as a layer: read window by window from storage, each checked as a pull's bytes are.
@@ -113,10 +109,11 @@ impl Drop for StopOnDrop {
 /// Reads a layer; the outer error is worth another attempt, the inner one is the layer's.
 pub(super) async fn read(
     scanner: &Scanner,
+    repository: RepositoryId,
     digest: &Digest,
     context: &JobContext,
 ) -> Result<Result<Bytes, ScanError>, JobError> {
-    let open = scanner.registry.open_stored(digest).await.map_err(JobError::retry)?;
+    let open = scanner.registry.open_held(repository, digest).await.map_err(JobError::retry)?;
     let Some(open) = open else {
         return Ok(Err(ScanError::Missing(format!("layer {digest}"))));
     };
@@ -168,8 +165,10 @@ mod tests {
     fn a_record_comes_back_as_it_was() {
         let result = LayerResult { version: CATALOGUER_VERSION, entries: 7, ..LayerResult::default() };
         let packed = Record { result: result.clone(), seen: Seen::default() }.pack().expect("packed");
-        let back = Record::unpack(&packed).expect("unpacked");
+        let mut room = MOST_BYTES;
+        let back = Record::unpack(&packed, &mut room).expect("unpacked");
         assert_eq!((back.result, back.seen), (result, Seen::default()));
-        assert!(Record::unpack(b"not a frame").is_err());
+        assert!(Record::unpack(b"not a frame", &mut room).is_err());
+        assert!(Record::unpack(&packed, &mut 10).is_err(), "what is kept of an image is bounded");
     }
 }

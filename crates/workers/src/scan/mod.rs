@@ -38,7 +38,7 @@ use std::time::Duration;
 use metadata::jobs::NewJob;
 use metadata::outbox::Event;
 use metadata::{Store, Timestamp};
-use oci::{Digest, Tag};
+use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -164,20 +164,22 @@ impl Target {
 
     /// The job that scans it from the beginning.
     pub fn job(&self, now: Timestamp) -> NewJob {
-        let payload = serde_json::to_string(self).unwrap_or_default();
-        NewJob::new(CatalogueJob::NAME, payload, now)
-            .attempts(CatalogueJob::ATTEMPTS)
-            .dedupe(self.digest.to_string())
-            .priority(self.priority)
+        self.stage(CatalogueJob::NAME, CatalogueJob::ATTEMPTS, now)
     }
 
     /// The job that judges what was catalogued.
     pub(crate) fn judge(&self, now: Timestamp) -> NewJob {
+        self.stage(JudgeJob::NAME, JudgeJob::ATTEMPTS, now)
+    }
+
+    fn stage(&self, kind: &str, attempts: u32, now: Timestamp) -> NewJob {
         let payload = serde_json::to_string(self).unwrap_or_default();
-        NewJob::new(JudgeJob::NAME, payload, now)
-            .attempts(JudgeJob::ATTEMPTS)
+        let job = NewJob::new(kind, payload, now)
+            .attempts(attempts)
             .dedupe(self.digest.to_string())
-            .priority(self.priority)
+            .priority(self.priority);
+        // What was asked for is done whole, whoever asks for less of it meanwhile.
+        if self.pushed || self.rejudged { job.weak() } else { job }
     }
 }
 
@@ -188,22 +190,14 @@ pub fn on_push(event: &Event) -> Result<Vec<NewJob>, JobError> {
         digest: Digest,
         #[serde(default)]
         by_system: bool,
-        #[serde(default)]
-        tags: Vec<String>,
     }
     let pushed: Pushed = serde_json::from_str(&event.payload).map_err(JobError::failed)?;
     // What scanning attaches is not scanned.
     if pushed.by_system {
         return Ok(Vec::new());
     }
-    // What was said of an image changes what is known of it.
-    let tags = pushed.tags.iter().filter_map(|tag| tag.parse::<Tag>().ok());
-    let about = tags.filter_map(|tag| tag.evidence_subject().map(|(subject, _)| subject));
-    let targets = about.chain([pushed.digest]);
-    let job = |digest| {
-        let mut job = Target { pushed: true, ..Target::new(digest, priority::PUSHED) }.job(event.created_at);
-        job.project = event.project;
-        job
-    };
-    Ok(targets.map(job).collect())
+    let target = Target { pushed: true, ..Target::new(pushed.digest, priority::PUSHED) };
+    let mut job = target.job(event.created_at);
+    job.project = event.project;
+    Ok(vec![job])
 }

@@ -20,9 +20,10 @@ use vuln::{Inventory, Problem, eol, merge, misconfig};
 use metadata::model::ProjectId;
 use metadata::model::scan::Place;
 
+use super::foreign::{self, Foreign};
 use super::image::{Image, check_layers};
 use super::layer::{self, Record};
-use super::{Current, Scanner, foreign};
+use super::{Current, Scanner};
 use crate::job::JobError;
 
 /// Why there is no report.
@@ -34,9 +35,21 @@ pub enum ReportError {
     /// Nothing in it can be scanned.
     #[error("this artifact has nothing that can be scanned")]
     Unsupported,
+    /// It cannot be read, whoever asks.
+    #[error("this artifact cannot be judged: {0}")]
+    Failed(String),
     /// It cannot be made now.
     #[error("the report cannot be made: {0}")]
     Unavailable(#[from] JobError),
+}
+
+/// Whose statements count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sources {
+    /// What was read from the layers: the same wherever the image is, so that it may be kept for all.
+    Own,
+    /// And what hangs beside the image in the repository that is asked: for who asks there.
+    WithOthers,
 }
 
 /// All that a report is made of.
@@ -66,7 +79,15 @@ pub(super) struct Made {
 
 impl Parts {
     /// Reads what is needed; none: a layer was not catalogued.
-    pub(super) async fn gather(scanner: &Scanner, image: &Image) -> Result<Option<Self>, JobError> {
+    pub(super) async fn gather(
+        scanner: &Scanner,
+        image: &Image,
+        sources: Sources,
+    ) -> Result<Option<Self>, JobError> {
+        image.check_size()?;
+        if !image.is_whole(scanner).await? {
+            return Ok(None);
+        }
         let wanted = image.layers();
         let mut found = scanner.store().layer_catalogues(&wanted, layer::VERSION).await?;
         let mut layers = Vec::with_capacity(wanted.len());
@@ -77,7 +98,11 @@ impl Parts {
                 None => return Ok(None),
             }
         }
-        let foreign = foreign::read(scanner, image).await?;
+        let mut foreign = match sources {
+            Sources::Own => Foreign::default(),
+            Sources::WithOthers => foreign::read(scanner, image).await?,
+        };
+        foreign.problems.extend(image.unread_layers());
         let now = scanner.store().now();
         Ok(Some(Self {
             digest: image.digest,
@@ -96,9 +121,9 @@ impl Parts {
 
     /// What is in the artifact, and what was seen beside packages.
     fn compose(&self) -> Result<(Document, look::Seen), String> {
-        let (mut results, mut seen) = (Vec::new(), Vec::new());
+        let (mut results, mut seen, mut room) = (Vec::new(), Vec::new(), layer::MOST_BYTES);
         for (digest, content) in &self.layers {
-            let record = Record::unpack(content)
+            let record = Record::unpack(content, &mut room)
                 .map_err(|error| format!("what is kept of layer {digest}: {error}"))?;
             results.push(record.result);
             seen.push(record.seen);
@@ -218,7 +243,7 @@ impl Scanner {
         if image.is_opaque() {
             return Ok(None);
         }
-        let Some(parts) = Parts::gather(self, &image).await? else { return Ok(None) };
+        let Some(parts) = Parts::gather(self, &image, Sources::Own).await? else { return Ok(None) };
         let composed = tokio::task::spawn_blocking(move || parts.compose()).await.map_err(JobError::retry)?;
         // What cannot be put together was said by its scan.
         Ok(composed.ok().map(|(document, _)| document.inventory))
@@ -235,9 +260,11 @@ impl Scanner {
         if image.is_opaque() {
             return Err(ReportError::Unsupported);
         }
-        let Some(mut parts) = Parts::gather(self, &image).await? else { return Err(ReportError::NotScanned) };
+        let Some(mut parts) = Parts::gather(self, &image, Sources::WithOthers).await? else {
+            return Err(ReportError::NotScanned);
+        };
         parts.allowed = allowed;
         let made = tokio::task::spawn_blocking(move || parts.make()).await;
-        Ok(made.map_err(JobError::retry)?.map_err(JobError::failed)?)
+        made.map_err(JobError::retry)?.map_err(ReportError::Failed)
     }
 }

@@ -22,8 +22,10 @@ use crate::job::JobError;
 pub(super) const PRODUCER: &str = "dev.bonded.sbom.form";
 /// The annotation that names the document.
 const DOCUMENT: &str = "dev.bonded.sbom.document";
-/// Repositories and referrers read at once.
+/// Repositories read at once.
 const PAGE: u32 = 100;
+/// Referrers of an image among which ours are looked for.
+const REFERRERS: u32 = 2000;
 
 /// Attaches the bills of materials that are wanted, in every repository that holds the image.
 pub(super) async fn attach(
@@ -35,16 +37,21 @@ pub(super) async fn attach(
     if scanner.settings.sbom.is_empty() {
         return Ok(());
     }
-    let mut last = RepositoryId::from(0);
+    let (mut last, mut count) = (RepositoryId::from(0), 0);
     loop {
         let places = scanner.store().places_of(&image.digest, last, PAGE).await?;
-        let Some(end) = places.last() else { return Ok(()) };
+        let Some(end) = places.last() else {
+            // Which ones is nobody's business who may see only some of them.
+            context.info(format!("bills of materials are attached in {count} repositories"));
+            return Ok(());
+        };
         last = end.repository;
         for place in &places {
             context.check()?;
             let decided = scanner.registry.scanning_in(place.project).await.map_err(JobError::retry)?;
             if decided.sbom != Some(false) {
-                in_place(scanner, image, document, place, context).await?;
+                in_place(scanner, image, document, place).await?;
+                count += 1;
             }
         }
     }
@@ -55,7 +62,6 @@ async fn in_place(
     image: &Image,
     document: &Document,
     place: &Place,
-    context: &JobContext,
 ) -> Result<(), JobError> {
     let mut document = document.clone();
     document.subject.name.clone_from(&place.full_name);
@@ -75,7 +81,6 @@ async fn in_place(
             let make = || signer.bundle(&place.full_name, &image.digest, *form, &bytes);
             signed.put(scanner, image, place, &there, make).await?;
         }
-        context.info(format!("{form} is attached in {}", place.full_name));
     }
     Ok(())
 }
@@ -87,7 +92,7 @@ async fn attached(
     place: &Place,
 ) -> Result<BTreeMap<Digest, (String, String, String)>, JobError> {
     let mut found = BTreeMap::new();
-    for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, PAGE).await? {
+    for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, REFERRERS).await? {
         let media_type: Option<MediaType> = old.media_type.parse().ok();
         let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
         let Some(Manifest { annotations, .. }) = manifest else { continue };

@@ -83,7 +83,8 @@ pub(super) fn overview(digest: &Digest, scan: &ArtifactScan, kind: &str) -> Opti
         fixable.add(&verdict.details.fixable);
         millis += verdict.details.millis;
     }
-    let whole = !rows.is_empty() && rows.iter().all(|row| row.status == ScanStatus::Succeeded);
+    let whole =
+        scan.unknown == 0 && !rows.is_empty() && rows.iter().all(|row| row.status == ScanStatus::Succeeded);
     // What was not wholly judged is never clean.
     let severity = worst(&counts).unwrap_or(if whole { "None" } else { "Unknown" });
     let at = rows.iter().map(|row| row.attempted_at).max();

@@ -89,6 +89,8 @@ pub(super) struct Scan {
     active: Option<&'static str>,
     /// The artifact, or the images of an index, as far as they were looked at.
     images: Vec<Image>,
+    /// Images of an index of which nothing is known yet.
+    unknown: u64,
 }
 
 impl From<ScanRow> for Image {
@@ -116,8 +118,10 @@ impl From<ScanRow> for Image {
 
 impl From<ArtifactScan> for Scan {
     fn from(scan: ArtifactScan) -> Self {
+        let unknown = scan.unknown;
         let rows = scan.row.into_iter().chain(scan.children);
         Self {
+            unknown,
             active: scan.active.map(metadata::jobs::JobState::as_str),
             images: rows.map(Image::from).collect(),
         }

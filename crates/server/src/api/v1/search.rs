@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use metadata::model::PrincipalId;
+use metadata::model::estate::TaggedPlace;
 use oci::Digest;
 use registry::{Caller, Error};
 use schemars::JsonSchema;
@@ -165,7 +166,11 @@ pub(super) async fn export(
         let page = ask(&app, &caller, &asked.q, after, PAGE.1).await?;
         count += page.images.len();
         for hit in &page.images {
-            for place in &hit.places {
+            let somewhere =
+                TaggedPlace { digest: hit.digest, project: 0.into(), full_name: String::new(), tag: None };
+            // What has more places than are read is named nevertheless.
+            let none = hit.places.is_empty().then_some(&somewhere);
+            for place in hit.places.iter().chain(none) {
                 for package in &hit.packages {
                     let path = package.paths.first().map_or("", String::as_str);
                     let (tag, digest) = (place.tag.as_deref().unwrap_or_default(), hit.digest.to_string());
