@@ -103,7 +103,12 @@ pub(super) fn answer(app: Arc<App>, caller: Caller, filter: Filter, name: &str) 
                 }
             }
         };
-        if let Err(error) = walk(app, caller, &filter, tell).await {
+        let walked = tokio::select! {
+            // Nobody reads it any more.
+            () = sender.closed() => return,
+            walked = walk(app, caller, &filter, tell) => walked,
+        };
+        if let Err(error) = walked {
             tracing::warn!(%error, "an export ended early");
             let _ = sender.send(Err(std::io::Error::other("the export ended early"))).await;
         }

@@ -25,7 +25,7 @@ use crate::app::App;
 /// Images of one page, unless asked for otherwise, and at most.
 const PAGE: (usize, usize) = (50, 1000);
 /// Images of an export.
-const EXPORTED: usize = 100_000;
+const EXPORTED: usize = 10_000;
 
 /// A question.
 #[derive(Debug, Deserialize, JsonSchema)]
