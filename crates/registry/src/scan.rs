@@ -108,7 +108,8 @@ impl Registry {
         Ok(self.store.commit(tx).await?)
     }
 
-    /// Stops what waits or runs of an artifact's scan, for who may push there. The last verdict stands.
+    /// Stops what waits or runs of an artifact's scan for this project, for who may push there: what others asked for, who
+    /// hold the same artifact, goes on. The last verdict stands.
     pub async fn stop_scan(
         &self,
         caller: &Caller,
@@ -117,9 +118,9 @@ impl Registry {
     ) -> Result<(), Error> {
         let mut active = Vec::new();
         for image in self.images_of(manifest).await? {
-            active.extend(self.store.active_jobs_of(&STAGES, &image.to_string()).await?);
+            active.extend(self.store.active_jobs_of(&STAGES, &image.to_string(), grant.project).await?);
         }
-        for (job, _, _) in active {
+        for job in active {
             let mut tx = self.store.begin().await?;
             let target = format!("{}@{}", grant.repo, manifest.digest);
             self.record(&mut tx, caller, "scan.stop", Some(grant.project), &target).await?;

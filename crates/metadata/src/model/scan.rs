@@ -31,7 +31,7 @@ crate::statements! {
     REFERRERS = Read "SELECT digest, artifact_type, media_type, bytes FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
     PARENTS = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.parent WHERE c.repository_id = $1 AND c.child = $2 ORDER BY m.digest LIMIT $3";
     TAGGED = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM tag t JOIN manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest WHERE t.repository_id = $1 AND t.name IN (SELECT value FROM bonded_texts($2)) ORDER BY m.digest";
-    ACTIVE_JOB = Read "SELECT id, kind, state FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe = $2 AND state IN ('queued', 'running') ORDER BY id LIMIT 4";
+    ACTIVE_JOB = Read "SELECT id FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe = $2 AND project = $3 AND state IN ('queued', 'running') ORDER BY id LIMIT 4";
     ACTIVE_JOBS = Read "SELECT dedupe, state FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe IN (SELECT value FROM bonded_texts($2)) AND state IN ('queued', 'running')";
     WAITING = Scan "SELECT state, count(*) FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND priority = $2 AND state IN ('queued', 'running') GROUP BY state";
     CANCEL_WAITING = Write "UPDATE job SET state = 'cancelled', cancel_requested = 1, finished_at = $3 WHERE kind IN (SELECT value FROM bonded_texts($1)) AND priority = $2 AND state = 'queued'";
@@ -400,14 +400,15 @@ impl Store {
         self.rows(&TAGGED, &[repository.into(), Value::texts(tags)]).await?.iter().map(related).collect()
     }
 
-    /// Jobs of these kinds with this key that wait or run.
+    /// Jobs of these kinds with this key that wait or run for a project.
     pub async fn active_jobs_of(
         &self,
         kinds: &[&str],
         key: &str,
-    ) -> Result<Vec<(JobId, String, JobState)>, StoreError> {
-        let rows = self.rows(&ACTIVE_JOB, &params![Value::texts(kinds), key]).await?;
-        rows.iter().map(|row| Ok((row.id(0)?, row.text(1)?.to_owned(), row.parse(2)?))).collect()
+        project: ProjectId,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let rows = self.rows(&ACTIVE_JOB, &params![Value::texts(kinds), key, project]).await?;
+        rows.iter().map(|row| row.id(0)).collect()
     }
 
     /// Those of the keys for which jobs of these kinds wait or run.
