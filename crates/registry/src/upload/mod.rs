@@ -147,7 +147,11 @@ impl Registry {
         metadata::model::collect::trash(&mut tx, &unfinished(row), now, now);
         tx.relaxed();
         match self.store.commit(tx).await {
-            Err(error) if error.conflicts_at("upload") => Err(busy("another replica writes to it")),
+            // A database that died may have forgotten the session, which did not wait for its disk.
+            Err(error) if error.conflicts_at("upload") => match self.store.upload(row.id).await? {
+                None => Err(Error::UploadUnknown),
+                Some(_) => Err(busy("another replica writes to it")),
+            },
             other => {
                 other?;
                 row.object_key = key;
