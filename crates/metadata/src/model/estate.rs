@@ -15,7 +15,6 @@ crate::statements! {
     MARK_ALL = Write "INSERT INTO estate_dirty (digest, tx) SELECT digest, $1 FROM scan WHERE judged_at IS NOT NULL ON CONFLICT (digest) DO UPDATE SET tx = excluded.tx";
     CLEAN = Write "DELETE FROM estate_dirty WHERE digest = $1 AND tx = $2";
     UP_TO_DATE = Write "UPDATE scan SET advisories = $2 WHERE judged_at IS NOT NULL AND advisories = $1 AND digest IN (SELECT value FROM bonded_texts($3)) AND NOT EXISTS (SELECT 1 FROM estate_dirty d WHERE d.digest = scan.digest)";
-    JUDGED_BY = Scan "SELECT digest FROM scan WHERE judged_at IS NOT NULL AND advisories = $1 AND digest > $2 ORDER BY digest LIMIT $3";
     PLACES = Read "SELECT m.digest, r.project_id, r.full_name, t.name FROM manifest m JOIN repository r ON r.id = m.repository_id LEFT JOIN tag t ON t.repository_id = m.repository_id AND t.digest = m.digest WHERE m.digest IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) UNION SELECT c.child, r.project_id, r.full_name, t.name FROM manifest_child c JOIN repository r ON r.id = c.repository_id JOIN tag t ON t.repository_id = c.repository_id AND t.digest = c.parent WHERE c.child IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) ORDER BY 1, 3, 4 LIMIT $2";
 }
 
@@ -37,17 +36,6 @@ impl Store {
     pub async fn estate_dirty(&self, limit: u32) -> Result<Vec<(Digest, i64)>, StoreError> {
         let rows = self.rows(&DIRTY, &params![limit]).await?;
         rows.iter().map(|row| Ok((row.digest(0)?, row.int(1)?))).collect()
-    }
-
-    /// Artifacts judged by the advisories of one generation, in order of digest after `last`.
-    pub async fn judged_by(
-        &self,
-        generation: i64,
-        last: &str,
-        limit: u32,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let rows = self.rows(&JUDGED_BY, &params![generation, last, limit]).await?;
-        rows.iter().map(|row| row.digest(0)).collect()
     }
 
     /// Where artifacts are in some projects, in order of digest, repository and tag.

@@ -23,7 +23,7 @@ crate::statements! {
     OF_CHILDREN = Read "SELECT s.digest, s.id, s.status, s.reason, s.attempted_at, s.job, s.judged_at, s.advisories, s.critical, s.high, s.medium, s.low, s.negligible, s.unknown, s.details, c.parent, c.child FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.child LEFT JOIN scan s ON s.digest = c.child WHERE c.repository_id = $1 AND c.parent IN (SELECT value FROM bonded_texts($2)) ORDER BY c.parent, c.child";
     PUT_VERDICT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, judged_at, advisories, worst, critical, high, medium, low, negligible, unknown, details, tx) VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, judged_at = excluded.judged_at, advisories = excluded.advisories, worst = excluded.worst, critical = excluded.critical, high = excluded.high, medium = excluded.medium, low = excluded.low, negligible = excluded.negligible, unknown = excluded.unknown, details = excluded.details, tx = excluded.tx";
     PUT_ATTEMPT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, tx) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, tx = excluded.tx";
-    JUDGED_BEFORE = Scan "SELECT digest FROM scan WHERE judged_at IS NOT NULL AND advisories < $1 AND digest > $2 ORDER BY digest LIMIT $3";
+    JUDGED_BEFORE = Scan "SELECT digest, id, status, reason, attempted_at, job, judged_at, advisories, critical, high, medium, low, negligible, unknown, details FROM scan WHERE judged_at IS NOT NULL AND advisories < $1 AND digest > $2 ORDER BY digest LIMIT $3";
     ANYWHERE = Read "SELECT m.repository_id, m.media_type, m.bytes, r.project_id, r.full_name FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 ORDER BY m.repository_id LIMIT 1";
     PLACES = Read "SELECT m.repository_id, r.project_id, r.full_name FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
     IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 ORDER BY digest LIMIT $2";
@@ -325,9 +325,8 @@ impl Store {
         generation: i64,
         last: &str,
         limit: u32,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let rows = self.rows(&JUDGED_BEFORE, &params![generation, last, limit]).await?;
-        rows.iter().map(|row| row.digest(0)).collect()
+    ) -> Result<Vec<ScanRow>, StoreError> {
+        self.rows(&JUDGED_BEFORE, &params![generation, last, limit]).await?.iter().map(parse).collect()
     }
 
     /// A manifest, wherever it is.

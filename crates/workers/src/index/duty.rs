@@ -22,12 +22,12 @@ use vuln::db::Db;
 use super::{AskSavedJob, Index, Open, Pointer};
 use crate::duty::Duty;
 use crate::job::JobError;
-use crate::scan::{Current, Target, priority};
+use crate::scan::{Current, Target};
 
 /// Images added by one step; each is a merge of its layers.
 const BATCH: u32 = 200;
 /// Rows settled by one transaction.
-const ROWS: usize = 1000;
+const ROWS: u32 = 1000;
 /// Segments from which on some are merged when there is nothing else to do, and whatever there is to do.
 const SEGMENTS: usize = 8;
 const MOST_SEGMENTS: usize = 24;
@@ -154,8 +154,8 @@ impl IndexDuty {
         let now = index.registry().store().now();
         for row in index.registry().store().scans(dirty.iter().map(|(digest, _)| digest)).await? {
             if row.verdict.is_some_and(|verdict| verdict.advisories < content) {
-                let target = Target { rejudged: true, ..Target::new(row.digest, priority::ADVISORIES) };
-                jobs::enqueue(&mut tx, index.registry().store().next_id().await?, now, target.judge(now));
+                let again = Target::rejudged(row.digest).judge(now);
+                jobs::enqueue(&mut tx, index.registry().store().next_id().await?, now, again);
             }
         }
         let gone = std::mem::take(&mut next.former);
@@ -238,27 +238,23 @@ impl IndexDuty {
         let affected: Option<&BTreeSet<Digest>> = told.map(|told| &told.images);
         let mut last = String::new();
         loop {
-            let page = store.judged_before(new.content(), &last, u32::try_from(ROWS).unwrap_or(1)).await?;
-            let Some(end) = page.last().map(Digest::to_string) else { return Ok(()) };
-            last = end;
-            // Without a comparison everything is judged again.
-            let is_affected = |digest: &Digest| affected.is_none_or(|set| set.contains(digest));
-            // Nor is one up to date that was not judged by what the index was by, or that was incomplete then.
-            let mut behind = BTreeSet::new();
-            for row in store.scans(&page).await? {
+            let page = store.judged_before(new.content(), &last, ROWS).await?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = end.digest.to_string();
+            let (mut again, mut same) = (Vec::new(), Vec::new());
+            for row in page {
+                // Without a comparison everything is judged again.
+                let affected = affected.is_none_or(|set| set.contains(&row.digest));
+                // Nor is one up to date that was not judged by what the index was by, or that was incomplete then.
                 let judged = row.verdict.map(|verdict| verdict.advisories);
-                if judged != Some(old.advisories) || row.status == ScanStatus::Incomplete {
-                    behind.insert(row.digest);
-                }
+                let behind = judged != Some(old.advisories) || row.status == ScanStatus::Incomplete;
+                if affected || behind { again.push(row.digest) } else { same.push(row.digest) }
             }
-            let is_again = |digest: &Digest| is_affected(digest) || behind.contains(digest);
-            let (again, same): (Vec<Digest>, Vec<Digest>) = page.into_iter().partition(is_again);
             let now = store.now();
             let mut tx = store.begin().await?;
             estate::up_to_date(&mut tx, old.advisories, new.content(), &same);
             for digest in again {
-                let target = Target { rejudged: true, ..Target::new(digest, priority::ADVISORIES) };
-                jobs::enqueue(&mut tx, store.next_id().await?, now, target.judge(now));
+                jobs::enqueue(&mut tx, store.next_id().await?, now, Target::rejudged(digest).judge(now));
             }
             store.commit(tx).await?;
         }

@@ -72,11 +72,6 @@ impl Current {
     pub(crate) fn content(&self) -> i64 {
         i64::try_from(self.pointer.content).unwrap_or(i64::MAX)
     }
-
-    /// The file's bytes: a bundle for a site without network.
-    pub fn bytes(&self) -> &[u8] {
-        &self.map
-    }
 }
 
 /// The advisories as this process has them.
@@ -101,7 +96,8 @@ impl Advisories {
         Ok(self.setting().await?.map(|(pointer, _)| pointer))
     }
 
-    async fn setting(&self) -> Result<Option<(Pointer, String)>, JobError> {
+    /// What the setting says now, with its text: what a renewal begins with and publishes in place of.
+    pub(super) async fn setting(&self) -> Result<Option<(Pointer, String)>, JobError> {
         let Some(text) = self.registry.store().setting(SETTING).await? else { return Ok(None) };
         let pointer = serde_json::from_str(&text)
             .map_err(|error| JobError::failed(format!("the setting `{SETTING}`: {error}")))?;
@@ -150,11 +146,6 @@ impl Advisories {
             return Ok(None);
         }
         self.files.open(object).await
-    }
-
-    /// What the setting says now: what a renewal begins with and publishes in place of.
-    pub(super) async fn begin(&self) -> Result<Option<(Pointer, String)>, JobError> {
-        self.setting().await
     }
 
     /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers

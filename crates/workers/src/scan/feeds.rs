@@ -35,7 +35,7 @@ impl Job for FeedsJob {
 
     async fn run(&self, payload: RefreshFeeds, context: &JobContext) -> Result<(), JobError> {
         let scanner = &*self.0;
-        let former = scanner.advisories.begin().await?;
+        let former = scanner.advisories.setting().await?;
         let old = scanner.advisories.current().await?;
         if old.as_ref().map(|old| &old.pointer) != former.as_ref().map(|(pointer, _)| pointer)
             && old.is_some()
@@ -47,7 +47,7 @@ impl Job for FeedsJob {
             None => Update::new(),
         };
         let policy = if payload.allow_shrink { ShrinkPolicy::Allow } else { ShrinkPolicy::Refuse };
-        let now = rfc3339(scanner);
+        let now = scanner.store().now().to_string();
         let mut refused = 0;
         for (done, feed) in (0..).zip(&scanner.feeds) {
             context.check()?;
@@ -113,10 +113,6 @@ impl FeedsJob {
         context.info(format!("published; {changed} packages are spoken of differently"));
         Ok(())
     }
-}
-
-fn rfc3339(scanner: &Scanner) -> String {
-    scanner.store().now().to_string()
 }
 
 /// What a feed has now; none: what it had before.

@@ -162,6 +162,11 @@ impl Target {
         Self { digest, priority, pushed: false, rejudged: false }
     }
 
+    /// An artifact of which only the advisories say something else.
+    pub(crate) fn rejudged(digest: Digest) -> Self {
+        Self { rejudged: true, ..Self::new(digest, priority::ADVISORIES) }
+    }
+
     /// The job that scans it from the beginning.
     pub fn job(&self, now: Timestamp) -> NewJob {
         self.stage(CatalogueJob::NAME, CatalogueJob::ATTEMPTS, now)

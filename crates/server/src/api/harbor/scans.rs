@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
-use registry::{Error, Grant, Pull, Push};
+use registry::manifest::PulledManifest;
+use registry::{Caller, Error, Grant, Pull, Push};
 use serde::Deserialize;
 use serde_json::Value;
 use vuln::sbom::Format;
@@ -38,32 +39,31 @@ pub(super) struct InReport {
     report: String,
 }
 
-fn check(asked: &Asked) -> Result<(), Error> {
-    match asked.scan_type.as_str() {
-        "" | "vulnerability" | "sbom" => Ok(()),
-        other => Err(Error::Invalid(format!("scan_type `{other}` is neither `vulnerability` nor `sbom`"))),
-    }
-}
-
-async fn grants(
+/// The artifact whose scan is asked for or stopped, and the right to do so.
+async fn asked_of(
     app: &App,
-    caller: &registry::Caller,
+    caller: &Caller,
     headers: &HeaderMap,
-    place: &InRepository,
-) -> Result<(Grant<Pull>, Grant<Push>), Error> {
-    Ok((place.grant(app, caller, headers).await?, place.grant(app, caller, headers).await?))
+    InArtifact { place, reference: named }: &InArtifact,
+    asked: &Asked,
+) -> Result<(PulledManifest, Grant<Push>), Error> {
+    if !matches!(asked.scan_type.as_str(), "" | "vulnerability" | "sbom") {
+        let why = format!("scan_type `{}` is neither `vulnerability` nor `sbom`", asked.scan_type);
+        return Err(Error::Invalid(why));
+    }
+    let reader = place.grant::<Pull>(app, caller, headers).await?;
+    let grant = place.grant(app, caller, headers).await?;
+    Ok((app.registry.pull_manifest(&reader, &reference(named)?).await?, grant))
 }
 
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
-    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+    Path(artifact): Path<InArtifact>,
     OptionalBody(asked): OptionalBody<Asked>,
 ) -> Result<StatusCode, Problem> {
-    check(&asked)?;
-    let (reader, grant) = grants(&app, &caller, &headers, &place).await?;
-    let manifest = app.registry.pull_manifest(&reader, &reference(&named)?).await?;
+    let (manifest, grant) = asked_of(&app, &caller, &headers, &artifact, &asked).await?;
     let now = app.registry.store().now();
     let make = |digest: &oci::Digest| Target::new(*digest, priority::ASKED).job(now);
     app.registry.ask_for_scan(&caller, &grant, &manifest, make).await?;
@@ -74,12 +74,10 @@ pub(super) async fn stop(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
     headers: HeaderMap,
-    Path(InArtifact { place, reference: named }): Path<InArtifact>,
+    Path(artifact): Path<InArtifact>,
     OptionalBody(asked): OptionalBody<Asked>,
 ) -> Result<StatusCode, Problem> {
-    check(&asked)?;
-    let (reader, grant) = grants(&app, &caller, &headers, &place).await?;
-    let manifest = app.registry.pull_manifest(&reader, &reference(&named)?).await?;
+    let (manifest, grant) = asked_of(&app, &caller, &headers, &artifact, &asked).await?;
     app.registry.stop_scan(&caller, &grant, &manifest).await?;
     Ok(StatusCode::ACCEPTED)
 }
