@@ -12,6 +12,9 @@ pub const ANONYMOUS: i64 = 0;
 /// The name under which the system itself acts.
 pub const SYSTEM: &str = "system";
 
+/// The name under which a scanner reads what it was asked to scan.
+pub const SCANNER: &str = "scanner";
+
 /// One entry of a token's scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeEntry {
@@ -51,6 +54,11 @@ impl Principal {
     /// A caller without credentials.
     pub fn anonymous() -> Self {
         Self { id: None, name: "anonymous".into(), scope: None, address: None }
+    }
+
+    /// Whether it is a scanner with a token of ours: it reads what that names, and nothing else.
+    pub fn is_scanner(&self) -> bool {
+        self.id.is_none() && &*self.name == SCANNER && self.scope.is_some()
     }
 
     /// Whether the caller is signed in.

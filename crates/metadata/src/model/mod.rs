@@ -10,6 +10,7 @@ pub mod blob;
 pub mod catalog;
 pub mod checkpoint;
 pub mod collect;
+pub mod combined;
 pub mod deleted;
 pub mod estate;
 pub mod installation;

@@ -102,6 +102,12 @@ impl SeverityCounts {
         self.critical + self.high + self.medium + self.low + self.negligible + self.unknown
     }
 
+    /// As they are stored, critical first.
+    pub(super) fn ints(&self) -> [i64; 6] {
+        [self.critical, self.high, self.medium, self.low, self.negligible, self.unknown]
+            .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
     /// The rank of the worst: 6 for critical to 1 for not rated, 0 for none.
     fn worst(&self) -> i64 {
         let ranked = [self.unknown, self.negligible, self.low, self.medium, self.high, self.critical];
@@ -143,6 +149,12 @@ pub struct VerdictDetails {
     pub distribution: Option<String>,
     /// How long the judgement took.
     pub millis: u64,
+}
+
+impl VerdictDetails {
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
 }
 
 /// The last verdict on an artifact.
@@ -236,7 +248,11 @@ fn counts(row: &Row, first: usize) -> Result<SeverityCounts, StoreError> {
     })
 }
 
-fn parse(row: &Row) -> Result<ScanRow, StoreError> {
+pub(super) fn place(row: &Row) -> Result<Place, StoreError> {
+    Ok(Place { repository: row.id(0)?, project: row.id(1)?, full_name: row.text(2)?.to_owned() })
+}
+
+pub(super) fn parse(row: &Row) -> Result<ScanRow, StoreError> {
     let verdict = match row.opt_id(6)? {
         None => None,
         Some(judged_at) => Some(Verdict {
@@ -358,9 +374,6 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Place>, StoreError> {
         let rows = self.rows(&PLACES, &params![digest, last, limit]).await?;
-        let place = |row: &Row| {
-            Ok(Place { repository: row.id(0)?, project: row.id(1)?, full_name: row.text(2)?.to_owned() })
-        };
         rows.iter().map(place).collect()
     }
 
@@ -490,8 +503,8 @@ pub struct Attempt<'a> {
 /// Keeps a verdict in place of the last one.
 pub fn put_verdict(tx: &mut Tx, attempt: &Attempt<'_>, verdict: &Verdict) {
     let by = tx.id();
-    let int = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let counts = &verdict.counts;
+    let [critical, high, medium, low, negligible, unknown] = counts.ints();
     tx.step(
         &PUT_VERDICT,
         params![
@@ -503,13 +516,13 @@ pub fn put_verdict(tx: &mut Tx, attempt: &Attempt<'_>, verdict: &Verdict) {
             attempt.job,
             verdict.advisories,
             counts.worst(),
-            int(counts.critical),
-            int(counts.high),
-            int(counts.medium),
-            int(counts.low),
-            int(counts.negligible),
-            int(counts.unknown),
-            serde_json::to_string(&verdict.details).unwrap_or_else(|_| "{}".to_owned()),
+            critical,
+            high,
+            medium,
+            low,
+            negligible,
+            unknown,
+            verdict.details.to_text(),
             by
         ],
         Expect::Rows(1),

@@ -5,6 +5,7 @@ mod members;
 mod projects;
 mod repositories;
 mod roles;
+mod scanners;
 mod scanning;
 mod users;
 
@@ -12,6 +13,9 @@ pub use bootstrap::ADMIN;
 pub use members::{Member, MemberChange, plain};
 pub use projects::{NewProject, ProjectRef, ProjectView};
 pub use roles::RoleView;
+pub use scanners::{
+    Counting, OWN_SCANNER, RegisteredScanner, ScannerChange, ScannerChoice, ScannerCredentials,
+};
 pub use scanning::{AllowList, ProjectScanning};
 pub use users::{NewUser, UserChange, UserView};
 

@@ -23,7 +23,7 @@ use moka::future::Cache;
 use sha2::Sha256;
 
 use crate::access::Access;
-use crate::caller::{Caller, Principal, ScopeEntry};
+use crate::caller::{Caller, Principal, SCANNER, ScopeEntry};
 use crate::error::Error;
 use crate::notes::{Note, Notes};
 use crate::settings::Settings;
@@ -31,11 +31,16 @@ use crate::settings::Settings;
 /// Longest `Authorization` header read, in bytes.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 
+/// The user name with which an access token is the password, for clients that know Basic only. No account can have it.
+pub const TOKEN_USER: &str = "$oauthtoken";
+
 type CacheKey = [u8; 32];
 
 #[derive(Clone, Debug)]
 struct KnownToken {
     principal: Option<PrincipalId>,
+    /// It was given to a scanner.
+    scanner: bool,
     epoch: i64,
     expires_at_secs: i64,
     scope: Arc<[ScopeEntry]>,
@@ -132,7 +137,8 @@ impl Authenticator {
             return Err(Error::InvalidCredentials);
         }
         let Some(id) = known.principal else {
-            return Ok(Principal { scope: Some(known.scope), ..Principal::anonymous() });
+            let name = if known.scanner { SCANNER.into() } else { Principal::anonymous().name };
+            return Ok(Principal { name, scope: Some(known.scope), ..Principal::anonymous() });
         };
         let name = self.live_name(id, known.epoch).await?;
         Ok(Principal { id: Some(id), name, scope: Some(known.scope), address: None })
@@ -150,6 +156,9 @@ impl Authenticator {
             data_encoding::BASE64.decode(encoded.as_bytes()).map_err(|_| Error::InvalidCredentials)?;
         let decoded = String::from_utf8(decoded).map_err(|_| Error::InvalidCredentials)?;
         let (name, secret) = decoded.split_once(':').ok_or(Error::InvalidCredentials)?;
+        if name == TOKEN_USER {
+            return self.bearer(self.cache_key(secret.as_bytes()), secret).await;
+        }
         let verified = self.passwords.try_get_with(key, self.verify_password(name, secret, address)).await;
         let (id, epoch) = verified.map_err(|error| match error.as_ref() {
             Error::TooManyAttempts { retry_after } => Error::TooManyAttempts { retry_after: *retry_after },

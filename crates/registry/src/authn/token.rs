@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Authenticator, KnownToken};
-use crate::caller::{Principal, ScopeEntry, ScopeTarget};
+use crate::caller::{Principal, SCANNER, ScopeEntry, ScopeTarget};
 use crate::error::Error;
 
 /// Clocks of issuer and verifier may differ by so much, in seconds.
@@ -109,9 +109,28 @@ impl Authenticator {
         for entry in asked {
             granted.extend(self.cut(principal, entry).await?);
         }
-        let now = self.store.now();
         let facts = self.access.facts();
         let epoch = principal.id.and_then(|id| facts.principal(id)).map_or(0, |fact| fact.row.epoch);
+        let name = principal.id.map_or_else(String::new, |_| principal.name.to_string());
+        self.sign(name, principal.id, epoch, &granted)
+    }
+
+    /// Issues a token to a scanner that was asked to look at something in `repo`: it pulls from there and does nothing
+    /// else, whoever may pull from there.
+    pub fn issue_to_scanner(&self, repo: &RepoName) -> Result<TokenAnswer, Error> {
+        let target = ScopeTarget::Repository(repo.clone());
+        let entry = ScopeEntry { target, pull: true, push: false, delete: false };
+        self.sign(SCANNER.to_owned(), None, 0, &[entry])
+    }
+
+    fn sign(
+        &self,
+        name: String,
+        principal: Option<metadata::model::PrincipalId>,
+        epoch: i64,
+        granted: &[ScopeEntry],
+    ) -> Result<TokenAnswer, Error> {
+        let now = self.store.now();
         let ttl = self.settings.token_ttl;
         let access: Vec<ClaimedAccess> = granted.iter().map(claim).collect();
         let scope: Vec<String> = access
@@ -120,13 +139,13 @@ impl Authenticator {
             .collect();
         let claims = Claims {
             iss: SERVICE.to_owned(),
-            sub: principal.id.map_or_else(String::new, |_| principal.name.to_string()),
+            sub: name,
             aud: SERVICE.to_owned(),
             exp: now.secs() + i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX / 2),
             nbf: now.secs() - 10,
             iat: now.secs(),
             jti: format!("{:032x}", self.store.random().id128()),
-            pid: principal.id.map(metadata::model::PrincipalId::get),
+            pid: principal.map(metadata::model::PrincipalId::get),
             epoch,
             access,
         };
@@ -216,6 +235,7 @@ impl Authenticator {
         let scope: Arc<[ScopeEntry]> = claims.access.iter().filter_map(unclaim).collect();
         Ok(KnownToken {
             principal: claims.pid.map(Into::into),
+            scanner: claims.pid.is_none() && claims.sub == SCANNER,
             epoch: claims.epoch,
             expires_at_secs: claims.exp,
             scope,

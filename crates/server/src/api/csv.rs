@@ -9,7 +9,7 @@ use futures_util::stream;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use registry::{Caller, Error};
 use tokio::sync::mpsc;
-use vuln::matching::Finding;
+use vuln::foreign::CombinedFinding;
 
 use super::findings::{Filter, Place, severity_name, walk};
 use crate::app::App;
@@ -35,9 +35,9 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// A CVSS rating of a finding: its vector and score.
-pub(super) fn cvss<'a>(finding: &'a Finding, prefix: &str) -> Option<(&'a str, Option<f64>)> {
-    let mut rated =
-        finding.ratings.iter().filter_map(|rating| Some((rating.vector.as_deref()?, rating.score)));
+pub(super) fn cvss<'a>(finding: &'a CombinedFinding, prefix: &str) -> Option<(&'a str, Option<f64>)> {
+    let ratings = finding.said.iter().flat_map(|said| &said.ratings);
+    let mut rated = ratings.filter_map(|rating| Some((rating.vector.as_deref()?, rating.score)));
     let of_version = |vector: &str| match prefix {
         "" => !vector.starts_with("CVSS:"),
         prefix => vector.starts_with(prefix),
@@ -57,10 +57,12 @@ fn lines(place: &Place, filter: &Filter, row: &mut u64) -> Result<Bytes, Error> 
             let vector = |rated: Option<(&str, Option<f64>)>| {
                 rated.map(|(vector, _)| vector.to_owned()).unwrap_or_default()
             };
+            let mut by: Vec<&str> = finding.said.iter().map(|said| said.by.as_str()).collect();
+            by.dedup();
             let (third, second) = (cvss(finding, "CVSS:3"), cvss(finding, ""));
             let record = [
                 row.to_string(),
-                "Bonded".to_owned(),
+                by.join(" "),
                 place.repository.clone(),
                 judged.digest.to_string(),
                 finding.id.clone(),
@@ -72,7 +74,7 @@ fn lines(place: &Place, filter: &Filter, row: &mut u64) -> Result<Bytes, Error> 
                 score(second),
                 vector(third),
                 vector(second),
-                String::new(),
+                finding.weaknesses.join(" "),
             ];
             writer.write_record(record).map_err(|error| Error::Internal(error.to_string()))?;
         }

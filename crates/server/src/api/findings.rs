@@ -16,8 +16,7 @@ use registry::list::{Artifact, ArtifactKind, ArtifactQuery, RepositoryQuery};
 use registry::manifest::PulledManifest;
 use registry::{Caller, Error, Grant, Pull};
 use vuln::Severity;
-use vuln::matching::{self, Finding};
-use vuln::report::ScanReport;
+use vuln::foreign::{Combined, CombinedFinding};
 use workers::scan::ReportError;
 
 use crate::app::App;
@@ -40,16 +39,16 @@ pub(super) fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-/// The report of one image.
+/// What all scanners say of one image.
 pub(super) struct Judged {
     pub(super) digest: Digest,
-    pub(super) report: ScanReport,
+    pub(super) said: Combined,
 }
 
 impl Judged {
     /// The findings that count.
-    pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.report.vulnerabilities.iter().flat_map(matching::Report::counting)
+    pub(super) fn findings(&self) -> impl Iterator<Item = &CombinedFinding> {
+        self.said.findings.iter()
     }
 }
 
@@ -73,8 +72,8 @@ pub(super) async fn reports(
     let images = images(app, grant, &manifest).await?;
     let mut judged = Vec::new();
     for image in images.iter().chain(images.is_empty().then_some(&manifest)) {
-        match app.scanner.report(grant.project(), image).await {
-            Ok(report) => judged.push(Judged { digest: image.digest, report }),
+        match app.scanner.combined(grant.project(), image).await {
+            Ok(said) => judged.push(Judged { digest: image.digest, said }),
             Err(ReportError::NotScanned | ReportError::Unsupported) => {}
             Err(error) => return Err(report_error(error)),
         }
@@ -120,7 +119,7 @@ impl Filter {
         })
     }
 
-    pub(super) fn names(&self, finding: &Finding) -> bool {
+    pub(super) fn names(&self, finding: &CombinedFinding) -> bool {
         self.ids.is_empty() || self.ids.iter().any(|id| *id == finding.id || finding.aliases.contains(id))
     }
 

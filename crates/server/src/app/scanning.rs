@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use registry::Registry;
+use upstream::adapter::Patience;
 use upstream::feeds::{self, Feed, Fetcher};
 use upstream::{Client, Guard, Keychain, Options};
+use url::Url;
 use vuln::sbom::Format;
-use workers::scan::{Scanner, Settings, Signer};
+use workers::scan::{AdapterSettings, Scanner, Settings, Signer};
 
 use crate::config::Config;
 
@@ -18,7 +20,14 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let ca_pem = scan.ca_file.as_deref().map(read).transpose().context("scan.ca_file")?;
     // Who writes the configuration may connect to anything from here anyway.
-    let client = Client::new(&Options { ca_pem, plain_http: false, guard: Guard::anywhere() })?;
+    let options = Options { ca_pem, plain_http: false, guard: Guard::anywhere() };
+    let client = Client::new(&options)?;
+    // Scanners stand beside the registry, mostly without certificates; administrators name them.
+    let adapters = AdapterSettings {
+        options: Options { plain_http: true, ..options },
+        registry_url: registry_url(config)?,
+        patience: Patience::default(),
+    };
     let keychain = match scan.auth_file.as_deref() {
         Some(path) => Keychain::parse(&read(path)?).context("scan.auth_file")?,
         None => Keychain::default(),
@@ -33,9 +42,22 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
         layer_timeout: scan.layer_timeout.std(),
         max_feed_age: scan.max_feed_age.std(),
         cache: config.server.data_dir.join("cache"),
+        adapters,
     };
     let fetcher = Fetcher::new(client, keychain);
     Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)?))
+}
+
+/// The address under which scanners pull from here.
+pub(crate) fn registry_url(config: &Config) -> anyhow::Result<Option<Url>> {
+    let own = config.scan.registry_url.clone();
+    let url = own.or_else(|| config.server.external_url.as_ref().map(ToString::to_string));
+    let url = url.map(|url| Url::parse(&url)).transpose().context("scan.registry_url")?;
+    anyhow::ensure!(
+        url.as_ref().is_none_or(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+        "scan.registry_url: write http(s)://HOST[:PORT]"
+    );
+    Ok(url)
 }
 
 /// The feeds of the configuration.

@@ -108,6 +108,9 @@ impl Config {
         if let Err(error) = crate::app::feeds(self) {
             return Some(said("scan.feeds", error));
         }
+        if let Err(error) = crate::app::registry_url(self) {
+            return Some(("scan.registry_url", format!("{error:#}")));
+        }
         crate::app::forms(self).err().map(|error| said("scan.sbom", error))
     }
 

@@ -29,6 +29,9 @@ pub struct Scan {
     pub sbom: Vec<String>,
     /// Key that signs them as attestations, beside the documents themselves: ECDSA on P-256 as PKCS#8 in a PEM file.
     pub attest_key_file: Option<PathBuf>,
+    /// Address under which other scanners pull from this registry (`http(s)://HOST[:PORT]`); `server.external_url` when not
+    /// said.
+    pub registry_url: Option<String>,
     /// Images whose layers one process reads at the same time.
     pub parallel: u16,
     /// Longest time for one layer.
@@ -46,6 +49,7 @@ impl Default for Scan {
             auth_file: None,
             sbom: vec!["spdx-json".to_owned()],
             attest_key_file: None,
+            registry_url: None,
             parallel: 1,
             layer_timeout: Duration::from_secs(600),
         }

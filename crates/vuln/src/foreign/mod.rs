@@ -139,6 +139,30 @@ pub struct ScannerReport {
     pub problems: Vec<String>,
 }
 
+impl ScannerReport {
+    /// Takes in another part of the same document: scanners write one report per root of packages.
+    pub fn absorb(&mut self, other: Self) {
+        self.created = self.created.max(other.created);
+        self.digests.extend(other.digests);
+        self.digests.sort_unstable();
+        self.digests.dedup();
+        self.image_id = self.image_id.or(other.image_id);
+        self.findings.extend(other.findings);
+        self.notes.extend(other.notes);
+        self.problems.extend(other.problems);
+    }
+
+    /// Lets findings of these names not count, and says so.
+    pub fn allow(&mut self, names: &[String]) {
+        for finding in &mut self.findings {
+            let named = |name: &String| *name == finding.id || finding.aliases.contains(name);
+            if finding.suppressed.is_none() && names.iter().any(named) {
+                finding.suppressed = Some("allow-list".to_owned());
+            }
+        }
+    }
+}
+
 /// One vulnerability of one package, as one scanner says it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScannerFinding {

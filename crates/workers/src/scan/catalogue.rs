@@ -8,7 +8,7 @@ use metadata::model::scan::{self, Attempt, ScanStatus};
 use oci::Digest;
 
 use super::image::Image;
-use super::{Scanner, Target, layer};
+use super::{Held, Scanner, Target, layer, others, priority};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -41,6 +41,9 @@ impl CatalogueJob {
             context.info("the artifact is gone");
             return Ok(());
         };
+        if image.is_opaque() && others::may_hold_one(&image.manifest) {
+            return reconsider(scanner, &image, context).await;
+        }
         if target.pushed && !is_wanted(scanner, &image).await? {
             context.info("no project that holds it scans what is pushed");
             return Ok(());
@@ -100,6 +103,19 @@ async fn is_wanted(scanner: &Scanner, image: &Image) -> Result<bool, JobError> {
     Ok(false)
 }
 
+/// A result of another scanner came: what all scanners say of its subject is put together anew.
+async fn reconsider(scanner: &Scanner, evidence: &Image, context: &JobContext) -> Result<(), JobError> {
+    let Some(subject) = &evidence.manifest.subject else { return Ok(()) };
+    let now = scanner.store().now();
+    let mut tx = scanner.store().begin().await?;
+    for place in scanner.store().places_of(&evidence.digest, RepositoryId::from(0), PLACES).await? {
+        let held = Held::new(place.repository, subject.digest, priority::PUSHED);
+        let job = held.combine(now).project(place.project.get());
+        jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
+    }
+    context.complete(tx).await
+}
+
 /// An index is what its images are, and what is about another artifact is evidence; of all else it is said that it cannot
 /// be scanned.
 async fn unsupported(
@@ -121,6 +137,7 @@ async fn unsupported(
         job: context.lease().id,
     };
     scan::put_attempt(&mut tx, &attempt, scanner.store().now());
+    others::follow(scanner, &mut tx, target, context).await?;
     context.complete(tx).await
 }
 
@@ -148,6 +165,7 @@ pub(super) async fn explain(
         job: context.lease().id,
     };
     scan::put_attempt(&mut tx, &attempt, scanner.store().now());
+    others::follow(scanner, &mut tx, target, context).await?;
     context.commit(tx).await?;
     outcome
 }

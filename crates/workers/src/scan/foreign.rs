@@ -10,6 +10,7 @@ use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL};
 use metadata::model::scan::Related;
 use oci::{Descriptor, Digest, Manifest, MediaType};
+use registry::scan::SCAN_RESULT;
 use serde_json::Value;
 use vuln::sbom::{self, Limits, Provenance, Strictness};
 use vuln::{Inventory, Problem};
@@ -74,7 +75,8 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
     let mut found = Vec::new();
     for referrer in store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await? {
         let Some(manifest) = parse(&referrer) else { continue };
-        if manifest.annotations.contains_key(own::PRODUCER) {
+        if manifest.annotations.contains_key(own::PRODUCER) || manifest.annotations.contains_key(SCAN_RESULT)
+        {
             continue;
         }
         let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };

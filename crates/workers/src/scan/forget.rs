@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metadata::model::scan;
+use metadata::model::{combined, scan};
 use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,13 @@ impl Job for ForgetScansJob {
             let Some(end) = loose.last().map(Digest::to_string) else { break };
             self.remove(context, |tx| scan::forget_layers(tx, &loose)).await?;
             (last, forgotten) = (end, forgotten + loose.len());
+        }
+        last.clear();
+        loop {
+            let kept = store.combined_digests(&last, BATCH).await?;
+            let Some(end) = kept.last().map(Digest::to_string) else { break };
+            self.remove(context, |tx| combined::forget(tx, &kept)).await?;
+            last = end;
         }
         context.info(format!("{forgotten} rows of artifacts and layers that are gone"));
         Ok(())

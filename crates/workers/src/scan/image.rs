@@ -1,6 +1,7 @@
 //! An artifact as scanning sees it: which of its layers are archives, what its configuration says.
 
 use bytes::Bytes;
+use metadata::model::RepositoryId;
 use metadata::model::scan::{AnyManifest, Place};
 use oci::{Digest, Manifest, MediaType};
 use registry::Registry;
@@ -48,6 +49,18 @@ impl Image {
         }
         image.place = first;
         Ok(Some(image))
+    }
+
+    /// The artifact in this repository; none: it is gone from there.
+    pub(super) async fn held(
+        scanner: &Scanner,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<Self>, JobError> {
+        let Some(place) = scanner.store().place_of(repository, digest).await? else { return Ok(None) };
+        let held = scanner.store().manifest_held(repository, digest).await?;
+        let Some((media_type, bytes)) = held else { return Ok(None) };
+        Self::parse(*digest, place, &media_type, bytes).map(Some)
     }
 
     /// Whether its repository holds its layers. A manifest may name blobs that are not there – and that others hold: what

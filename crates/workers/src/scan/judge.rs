@@ -12,7 +12,7 @@ use vuln::report::ScanReport;
 use super::image::Image;
 use super::quiet::quietly;
 use super::report::{Made, Parts, Sources};
-use super::{Scanner, Target, catalogue, sbom};
+use super::{Scanner, Target, catalogue, others, sbom};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -100,6 +100,7 @@ impl JudgeJob {
             let again = Target { rejudged: true, ..target.clone() }.judge(store.now());
             jobs::enqueue(&mut tx, store.next_id().await?, store.now(), again);
         }
+        others::follow(&self.0, &mut tx, target, context).await?;
         let before = former.and_then(|row| row.verdict).map(|verdict| verdict.counts);
         if before != Some(verdict.counts) {
             let payload = serde_json::json!({
@@ -126,7 +127,7 @@ fn counts(of: Counts) -> SeverityCounts {
     }
 }
 
-fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict {
+pub(super) fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict {
     let report = &made.report;
     let found = report.vulnerabilities.as_ref();
     let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

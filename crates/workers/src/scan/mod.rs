@@ -7,6 +7,8 @@
 //!
 //! Invariants: what could not be read is `failed`, what could not be judged `incomplete`, never clean; a failed attempt
 //! leaves the last verdict; layers are read on threads of the lowest priority.
+//!
+//! Where other scanners were chosen, or left results, what all of them say is put together afterwards ([`CombineJob`]).
 
 mod advisories;
 mod attest;
@@ -17,6 +19,7 @@ mod forget;
 mod image;
 mod judge;
 mod layer;
+mod others;
 mod quiet;
 mod report;
 mod sbom;
@@ -28,6 +31,10 @@ pub use catalogue::CatalogueJob;
 pub use feeds::{FeedsJob, RefreshFeeds};
 pub use forget::{Forget, ForgetScansJob};
 pub use judge::JudgeJob;
+pub use others::{
+    AdapterSettings, CombineJob, ConsultJob, Held, MAX_RESULT_BYTES, Recombine, RecombineJob, ResultError,
+    check_result, media_type,
+};
 pub use report::ReportError;
 pub use sweep::{ScanAll, ScanAllJob};
 
@@ -77,6 +84,8 @@ pub struct Settings {
     pub max_feed_age: Duration,
     /// Where this process keeps its copy of the advisories.
     pub cache: PathBuf,
+    /// How other scanners are asked.
+    pub adapters: AdapterSettings,
 }
 
 /// Reports made at the same time by one process; each holds an inventory.

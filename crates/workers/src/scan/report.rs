@@ -18,7 +18,6 @@ use vuln::secrets::SecretRules;
 use vuln::{Inventory, Problem, eol, merge, misconfig};
 
 use metadata::model::ProjectId;
-use metadata::model::scan::Place;
 
 use super::foreign::{self, Foreign};
 use super::image::{Image, check_layers};
@@ -221,7 +220,8 @@ impl Scanner {
         manifest: &PulledManifest,
     ) -> Result<ScanReport, ReportError> {
         let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
-        Ok(self.make(manifest, allowed).await?.report)
+        let image = self.image(manifest).await?;
+        Ok(self.make(&image, allowed).await?.report)
     }
 
     /// The bill of materials of an artifact that the caller has read.
@@ -233,7 +233,8 @@ impl Scanner {
         manifest: &PulledManifest,
         form: Format,
     ) -> Result<Vec<u8>, ReportError> {
-        let made = self.make(manifest, Vec::new()).await?;
+        let image = self.image(manifest).await?;
+        let made = self.make(&image, Vec::new()).await?;
         Ok(sbom::write(&made.document, form).map_err(JobError::failed)?)
     }
 
@@ -249,18 +250,20 @@ impl Scanner {
         Ok(composed.ok().map(|(document, _)| document.inventory))
     }
 
-    async fn make(&self, manifest: &PulledManifest, allowed: Vec<String>) -> Result<Made, ReportError> {
+    /// A manifest that the caller has read, as an image.
+    pub(super) async fn image(&self, manifest: &PulledManifest) -> Result<Image, ReportError> {
+        let place = self.store().place_of(manifest.repository, &manifest.digest).await;
+        let place = place.map_err(JobError::from)?.ok_or(ReportError::NotScanned)?;
+        Ok(Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?)
+    }
+
+    pub(super) async fn make(&self, image: &Image, allowed: Vec<String>) -> Result<Made, ReportError> {
         // At most so many inventories in memory; who asks waits.
         let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
-        let repository = manifest.repository;
-        let places = self.store().places_of(&manifest.digest, (repository.get() - 1).into(), 1).await;
-        let place: Option<Place> = places.map_err(JobError::from)?.pop();
-        let place = place.ok_or(ReportError::NotScanned)?;
-        let image = Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?;
         if image.is_opaque() {
             return Err(ReportError::Unsupported);
         }
-        let Some(mut parts) = Parts::gather(self, &image, Sources::WithOthers).await? else {
+        let Some(mut parts) = Parts::gather(self, image, Sources::WithOthers).await? else {
             return Err(ReportError::NotScanned);
         };
         parts.allowed = allowed;

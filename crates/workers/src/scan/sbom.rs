@@ -104,6 +104,23 @@ async fn attached(
     Ok(found)
 }
 
+/// Referrers of an image with this annotation.
+pub(super) async fn annotated(
+    scanner: &Scanner,
+    image: &Image,
+    key: &str,
+    value: &str,
+) -> Result<Vec<Digest>, JobError> {
+    let about =
+        scanner.store().referrers_with_bytes(image.place.repository, &image.digest, REFERRERS).await?;
+    let with = about.into_iter().filter(|old| {
+        let media_type: Option<MediaType> = old.media_type.parse().ok();
+        let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
+        manifest.is_some_and(|it| it.annotations.get(key).is_some_and(|own| own == value))
+    });
+    Ok(with.map(|old| old.digest).collect())
+}
+
 /// One thing to be attached.
 struct Wanted {
     kind: &'static str,
@@ -145,7 +162,8 @@ impl Wanted {
     }
 }
 
-fn subject(image: &Image) -> Result<Descriptor, JobError> {
+/// The artifact as what hangs on it names it.
+pub(super) fn subject(image: &Image) -> Result<Descriptor, JobError> {
     let size_bytes = u64::try_from(image.manifest_bytes.len()).map_err(JobError::failed)?;
     Ok(Descriptor {
         media_type: image.manifest.media_type.clone(),

@@ -9,6 +9,7 @@ mod page;
 mod projects;
 mod repositories;
 mod scan_wire;
+mod scanners;
 mod scans;
 mod security;
 mod system_scan;
@@ -96,14 +97,29 @@ fn scanning() -> Routes {
         .add(Method::GET, "/scans/all/metrics", system_scan::figures, None)
         .add(Method::GET, list, system_scan::show_allow_list, None)
         .add(Method::PUT, list, system_scan::change_allow_list, None)
-        .add(Method::GET, "/scanners", system_scan::scanners, None)
-        .add(Method::GET, "/projects/{project}/scanner", system_scan::project_scanner, None)
+        .merge(scanners())
         .add(Method::GET, "/security/summary", security::summary, None)
         .add(Method::GET, "/security/vul", security::vulnerabilities, None)
         .add(Method::POST, "/export/cve", security::export, None)
         .add(Method::GET, "/export/cve/executions", security::executions, None)
         .add(Method::GET, "/export/cve/execution/{export}", security::show_execution, None)
         .add(Method::GET, "/export/cve/download/{export}", security::download, None)
+}
+
+fn scanners() -> Routes {
+    let (all, one, of_project) = ("/scanners", "/scanners/{scanner}", "/projects/{project}/scanner");
+    Routes::new()
+        .add(Method::GET, all, scanners::list, None)
+        .add(Method::POST, all, scanners::create, None)
+        .add(Method::POST, "/scanners/ping", scanners::ping, None)
+        .add(Method::GET, one, scanners::show, None)
+        .add(Method::PUT, one, scanners::change, None)
+        .add(Method::PATCH, one, scanners::make_default, None)
+        .add(Method::DELETE, one, scanners::remove, None)
+        .add(Method::GET, "/scanners/{scanner}/metadata", scanners::metadata, None)
+        .add(Method::GET, of_project, scanners::of_project, None)
+        .add(Method::PUT, of_project, scanners::choose, None)
+        .add(Method::GET, "/projects/{project}/scanner/candidates", scanners::candidates, None)
 }
 
 /// The version of the API, outside of it: the first call of Harbor's own replication.

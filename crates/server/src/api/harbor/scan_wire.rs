@@ -8,9 +8,9 @@ use registry::scan::ArtifactScan;
 use serde_json::{Map, Value, json};
 use vuln::Severity;
 use vuln::advisory::Status;
-use vuln::matching::Finding;
+use vuln::foreign::CombinedFinding;
+use vuln::report::harbor::{self, Vulnerability};
 
-use crate::api::csv::cvss;
 use crate::api::findings::{Judged, severity_name};
 
 /// The type of reports that Harbor's clients ask for unless they say otherwise.
@@ -141,27 +141,11 @@ pub(super) fn links(id: &str) -> Vec<String> {
     vec![format!("{place}{id}")]
 }
 
-fn vulnerability(digest: &Digest, finding: &Finding) -> Value {
-    let (third, second) = (cvss(finding, "CVSS:3"), cvss(finding, ""));
-    json!({
-        "id": finding.id,
-        "package": finding.package,
-        "version": finding.version,
-        "fix_version": finding.fixed_versions.join(", "),
-        "severity": severity_name(finding.severity),
-        "status": status_name(finding.status),
-        "description": finding.title,
-        "links": links(&finding.id),
-        "artifact_digests": [digest],
-        "preferred_cvss": {
-            "score_v3": third.and_then(|(_, score)| score),
-            "score_v2": second.and_then(|(_, score)| score),
-            "vector_v3": third.map(|(vector, _)| vector).unwrap_or_default(),
-            "vector_v2": second.map(|(vector, _)| vector).unwrap_or_default(),
-        },
-        "cwe_ids": [],
-        "vendor_attributes": {},
-    })
+fn vulnerability(digest: &Digest, finding: &CombinedFinding) -> Vulnerability {
+    let mut links_of = links(&finding.id);
+    links_of
+        .extend(finding.links.iter().filter(|link| !links_of.contains(link)).cloned().collect::<Vec<_>>());
+    Vulnerability { links: links_of, artifact_digests: vec![*digest], ..harbor::combined(finding) }
 }
 
 /// The report of an artifact, of an index that of all its images; an empty document before the first scan.
@@ -169,20 +153,23 @@ pub(super) fn report(kind: &str, judged: &[Judged]) -> Value {
     let mut document = Map::new();
     let Some(first) = judged.first() else { return Value::Object(document) };
     let worst = judged.iter().flat_map(Judged::findings).map(|finding| finding.severity).max();
-    let incomplete =
-        judged.iter().any(|one| one.report.is_incomplete() || one.report.vulnerabilities.is_none());
+    let incomplete = judged.iter().any(|one| !one.said.is_complete());
     let severity = match worst.filter(|worst| *worst > Severity::Unknown) {
         Some(worst) => severity_name(worst),
         None if incomplete || worst.is_some() => "Unknown",
         None => "None",
     };
-    let found: Vec<Value> = judged
+    let found: Vec<Vulnerability> = judged
         .iter()
         .flat_map(|one| one.findings().map(|finding| vulnerability(&one.digest, finding)))
         .collect();
+    let (created, by) = match first.said.heard.as_slice() {
+        [one] => (one.created, json!(one.scanner)),
+        several => (several.iter().filter_map(|heard| heard.created).max(), scanner()),
+    };
     let report = json!({
-        "generated_at": first.report.created,
-        "scanner": scanner(),
+        "generated_at": created,
+        "scanner": by,
         "severity": severity,
         "vulnerabilities": found,
     });

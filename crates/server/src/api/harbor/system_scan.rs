@@ -1,11 +1,11 @@
-//! Scanning of the whole system: scan-all, its schedule and figures, the allow-list, the scanners.
+//! Scanning of the whole system: scan-all, its schedule and figures, the allow-list.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use metadata::jobs::{Job as JobRow, JobState};
 use metadata::schedules::Schedule;
 use registry::Error;
@@ -16,16 +16,12 @@ use serde_json::{Value, json};
 use workers::Job as _;
 use workers::scan::{ScanAll, ScanAllJob, priority};
 
-use super::projects::project_ref;
-use crate::api::extract::{Body, By, Path, SignedIn};
+use crate::api::extract::{Body, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 
 /// The schedule's name.
 const SCHEDULE: &str = "scan_all";
-
-/// The one scanner: a fixed UUID, by which clients name it.
-const SCANNER: &str = "b0dded00-5ca4-4000-8000-000000000001";
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct When {
@@ -210,40 +206,6 @@ pub(super) async fn change_allow_list(
 ) -> Result<StatusCode, Problem> {
     app.registry.set_system_allow_list(&caller, &body.into()).await?;
     Ok(StatusCode::OK)
-}
-
-fn scanner(app: &App) -> Value {
-    let url = app.config.server.external_url.as_ref();
-    json!({
-        "uuid": SCANNER,
-        "name": "Bonded",
-        "description": "The registry's own scanner",
-        "url": url.map_or_else(|| "http://localhost".to_owned(), ToString::to_string),
-        "disabled": false,
-        "is_default": true,
-        "auth": "",
-        "skip_certVerify": false,
-        "use_internal_addr": false,
-        "adapter": "Bonded",
-        "vendor": "Bonded",
-        "version": env!("CARGO_PKG_VERSION"),
-        "health": "healthy",
-        "capabilities": { "support_vulnerability": true, "support_sbom": true },
-    })
-}
-
-pub(super) async fn scanners(State(app): State<Arc<App>>, SignedIn(_): SignedIn) -> Json<Value> {
-    Json(json!([scanner(&app)]))
-}
-
-pub(super) async fn project_scanner(
-    State(app): State<Arc<App>>,
-    By(caller): By,
-    headers: HeaderMap,
-    Path(project): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    app.registry.visible_project(&caller, &project_ref(&project, &headers))?;
-    Ok(Json(scanner(&app)))
 }
 
 #[cfg(test)]

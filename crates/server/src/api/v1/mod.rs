@@ -8,6 +8,8 @@ mod projects;
 mod repositories;
 mod role;
 mod roles;
+mod scan_routes;
+pub(super) mod scanners;
 mod scanning;
 mod scans;
 mod search;
@@ -23,8 +25,8 @@ use schemars::{JsonSchema, Schema, json_schema};
 use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
-    let images = Routes::new().merge(projects()).merge(repositories()).merge(artifacts()).merge(scans());
-    let images = images.merge(scanning()).merge(search());
+    let images =
+        Routes::new().merge(projects()).merge(repositories()).merge(artifacts()).merge(scan_routes::routes());
     images.merge(members()).merge(users()).merge(roles()).merge(audit()).merge(system())
 }
 
@@ -102,165 +104,6 @@ fn artifacts() -> Routes {
                 .open()
                 .answers::<ArtifactDetails>(),
         )
-}
-
-fn scans() -> Routes {
-    use scans::{Form, Line, Scan, log, report, sbom, show, start, stop};
-    let of = |rest: &str| {
-        format!("/projects/{{project}}/repositories/{{repository}}/artifacts/{{reference}}/{rest}")
-    };
-    Routes::new()
-        .add(
-            Method::GET,
-            &of("scan"),
-            show,
-            about("show_scan", "Shows what is known of an artifact: of an index, of its images.")
-                .open()
-                .answers::<Scan>(),
-        )
-        .add(
-            Method::POST,
-            &of("scan"),
-            start,
-            about("start_scan", "Scans an artifact; the last verdict stands until there is another.")
-                .accepts::<Scan>(),
-        )
-        .add(Method::DELETE, &of("scan"), stop, about("stop_scan", "Stops the scan of an artifact."))
-        .add(
-            Method::GET,
-            &of("scan/log"),
-            log,
-            about("show_scan_log", "Shows what the newest scan of an artifact said.")
-                .open()
-                .answers::<Vec<Line>>(),
-        )
-        .add(
-            Method::GET,
-            &of("scan/report"),
-            report,
-            about("show_scan_report", "Makes the report of an image by the advisories of this moment.")
-                .open()
-                .answers::<serde_json::Value>(),
-        )
-        .add(
-            Method::GET,
-            &of("sbom"),
-            sbom,
-            about("show_sbom", "Makes the bill of materials of an image.")
-                .open()
-                .query::<Form>()
-                .answers::<serde_json::Value>(),
-        )
-}
-
-fn scanning() -> Routes {
-    use scanning::{Decided, Status, Sweep, Which, WireList, advisories, allow_list, change};
-    use scanning::{change_allow_list, findings, renew, show, start, stop, sweeps};
-    let (project, list, all) = ("/projects/{project}/scanning", "/system/allow-list", "/system/scans");
-    Routes::new()
-        .add(
-            Method::GET,
-            project,
-            show,
-            about("show_scanning", "Shows what a project decides about scanning.").answers::<Decided>(),
-        )
-        .add(
-            Method::PUT,
-            project,
-            change,
-            about("change_scanning", "Decides about scanning in a project.").body::<Decided>(),
-        )
-        .add(
-            Method::GET,
-            list,
-            allow_list,
-            about("show_allow_list", "Shows the allow-list of the whole system.").answers::<WireList>(),
-        )
-        .add(
-            Method::PUT,
-            list,
-            change_allow_list,
-            about("change_allow_list", "Changes the allow-list of the whole system.").body::<WireList>(),
-        )
-        .add(
-            Method::GET,
-            all,
-            sweeps,
-            about("list_scans", "Lists the last scans of everything.").answers::<Vec<Sweep>>(),
-        )
-        .add(
-            Method::POST,
-            all,
-            start,
-            about("scan_all", "Scans everything, behind what people ask for.").accepts::<Sweep>(),
-        )
-        .add(
-            Method::DELETE,
-            all,
-            stop,
-            about("stop_scan_all", "Stops the scans of everything; what was judged stays."),
-        )
-        .add(
-            Method::GET,
-            "/system/advisories",
-            advisories,
-            about("show_advisories", "Shows the advisories that artifacts are judged by.")
-                .answers::<Status>(),
-        )
-        .add(
-            Method::POST,
-            "/system/advisories/renewals",
-            renew,
-            about("renew_advisories", "Asks the feeds what is new.").accepts::<system::Progress>(),
-        )
-        .add(
-            Method::GET,
-            "/findings.csv",
-            findings,
-            about("export_findings", "Lists the findings of all that you may see, as CSV.")
-                .query::<Which>()
-                .text("text/csv"),
-        )
-}
-
-fn search() -> Routes {
-    use search::{Asked, Exported, Found, Keep, Saved, export, forget, images, keep, saved};
-    Routes::new()
-        .add(
-            Method::GET,
-            "/search/images",
-            images,
-            about("search_images", "Lists the images that contain what is asked for.")
-                .open()
-                .query::<Asked>()
-                .answers::<Found>(),
-        )
-        .add(
-            Method::GET,
-            "/search/images.csv",
-            export,
-            about("export_images", "Lists the images that contain what is asked for, as CSV.")
-                .open()
-                .query::<Exported>()
-                .text("text/csv"),
-        )
-        .add(
-            Method::GET,
-            "/search/saved",
-            saved,
-            about(
-                "list_saved_searches",
-                "Lists your questions that are asked again whenever something changes.",
-            )
-            .answers::<Vec<Saved>>(),
-        )
-        .add(
-            Method::PUT,
-            "/search/saved/{search}",
-            keep,
-            about("keep_search", "Keeps a question; a new answer raises an event.").body::<Keep>(),
-        )
-        .add(Method::DELETE, "/search/saved/{search}", forget, about("forget_search", "Forgets a question."))
 }
 
 fn projects() -> Routes {

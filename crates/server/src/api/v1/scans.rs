@@ -24,7 +24,8 @@ use crate::api::findings::report_error;
 use crate::api::problem::Problem;
 use crate::app::App;
 
-type Named = (String, String, String);
+/// A project, a repository in it, and a tag or digest.
+pub(super) type Named = (String, String, String);
 
 /// Vulnerabilities that count, by severity.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -148,7 +149,7 @@ pub(super) struct Form {
     form: Option<String>,
 }
 
-async fn read(
+pub(super) async fn read(
     app: &App,
     caller: &Caller,
     (project, repository, named_as): &Named,
@@ -159,7 +160,11 @@ async fn read(
     Ok((grant, manifest))
 }
 
-async fn may_push(app: &App, caller: &Caller, path: &Named) -> Result<(Grant<Push>, PulledManifest), Error> {
+pub(super) async fn may_push(
+    app: &App,
+    caller: &Caller,
+    path: &Named,
+) -> Result<(Grant<Push>, PulledManifest), Error> {
     let (reader, manifest) = read(app, caller, path).await?;
     Ok((app.registry.access().grant::<Push>(&caller.principal, reader.repo()).await?, manifest))
 }

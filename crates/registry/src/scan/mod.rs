@@ -4,29 +4,38 @@
 //! What is known of a digest is shared by all repositories that hold it; a grant on one of them is the proof that the
 //! caller may know it.
 
+mod attach;
+
+pub use attach::{Attachment, SCAN_RESULT, ScanResult};
+
 use std::collections::{BTreeSet, HashMap};
 
 use blobs::{BlobBody, BlobKey, OpenBlob};
-use bytes::Bytes;
-use futures_util::stream;
 use metadata::jobs::{self, JobState, LogLine, NewJob};
-use metadata::model::scan::{Place, ScanRow};
-use metadata::model::{PrincipalId, RepositoryId};
-use oci::{Digest, MediaType, Reference, RepoName};
+use metadata::model::RepositoryId;
+use metadata::model::scan::ScanRow;
+use oci::{Digest, MediaType};
 
 use crate::Registry;
 use crate::access::{Grant, Push};
-use crate::caller::{ANONYMOUS, Caller, SYSTEM};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::manifest::PulledManifest;
-use crate::upload::{ChunkHeaders, blob_error};
+use crate::upload::blob_error;
 
 /// Kinds of jobs of which an artifact's scan consists, in their order; their key is its digest.
 pub const STAGES: [&str; 2] = ["catalogue", "judge"];
+/// Kinds of jobs that ask other scanners, and put together what all of them say; their key is [`combined_key`].
+pub const COMBINED_STAGES: [&str; 2] = ["consult", "combine"];
 /// Images of one index that are scanned.
 const MOST_IMAGES: usize = 200;
 /// Lines of a scan's log that are shown.
 const LINES: u32 = 1000;
+
+/// The key of jobs about an artifact of one repository.
+pub fn combined_key(repository: RepositoryId, digest: &Digest) -> String {
+    format!("{repository}/{digest}")
+}
 
 /// What is known of an artifact.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +72,13 @@ impl Registry {
             shown_by.entry(child).or_default().push(index);
         }
         let keys: BTreeSet<Digest> = digests.iter().chain(shown_by.keys()).copied().collect();
-        for (key, state) in self.store.active_keys(&STAGES, keys.iter().map(Digest::to_string)).await? {
-            let Ok(digest) = key.parse() else { continue };
+        self.put_combined(repository, &keys, &shown_by, &mut known).await?;
+        let own = keys.iter().map(Digest::to_string);
+        let own = self.store.active_keys(&STAGES, own).await?;
+        let others = keys.iter().map(|digest| combined_key(repository, digest));
+        let others = self.store.active_keys(&COMBINED_STAGES, others).await?;
+        for (key, state) in own.into_iter().chain(others) {
+            let Ok(digest) = key.rsplit('/').next().unwrap_or_default().parse() else { continue };
             let indexes = shown_by.get(&digest).into_iter().flatten().copied();
             for digest in indexes.chain(digests.contains(&digest).then_some(digest)) {
                 let scan = known.entry(digest).or_default();
@@ -75,6 +89,33 @@ impl Registry {
             }
         }
         Ok(known)
+    }
+
+    /// Puts the verdicts of all scanners of a repository in place of those of our own scan.
+    async fn put_combined(
+        &self,
+        repository: RepositoryId,
+        keys: &BTreeSet<Digest>,
+        shown_by: &HashMap<Digest, Vec<Digest>>,
+        known: &mut HashMap<Digest, ArtifactScan>,
+    ) -> Result<(), Error> {
+        for row in self.store.combined_scans(repository, keys).await? {
+            for index in shown_by.get(&row.digest).into_iter().flatten() {
+                let scan = known.entry(*index).or_default();
+                match scan.children.iter_mut().find(|child| child.digest == row.digest) {
+                    Some(child) => *child = row.clone(),
+                    None => {
+                        scan.children.push(row.clone());
+                        scan.unknown = scan.unknown.saturating_sub(1);
+                    }
+                }
+            }
+            let digest = row.digest;
+            if !shown_by.contains_key(&digest) || known.get(&digest).is_some_and(|it| it.row.is_some()) {
+                known.entry(digest).or_default().row = Some(row);
+            }
+        }
+        Ok(())
     }
 
     /// What is known of a manifest that the caller has read.
@@ -119,6 +160,8 @@ impl Registry {
         let mut active = Vec::new();
         for image in self.images_of(manifest).await? {
             active.extend(self.store.active_jobs_of(&STAGES, &image.to_string(), grant.project).await?);
+            let key = combined_key(manifest.repository, &image);
+            active.extend(self.store.active_jobs_of(&COMBINED_STAGES, &key, grant.project).await?);
         }
         for job in active {
             let mut tx = self.store.begin().await?;
@@ -136,9 +179,13 @@ impl Registry {
 
     /// The log of the newest attempt to scan a manifest that the caller has read.
     pub async fn scan_log(&self, manifest: &PulledManifest) -> Result<Vec<LogLine>, Error> {
-        let scan = self.scan_of(manifest).await?;
+        let images = self.images_of(manifest).await?;
+        let rows = self.store.scans(&images).await?;
+        let combined = self.store.combined_scans(manifest.repository, &images).await?;
+        let mut jobs = self.store.scanner_jobs(manifest.repository, &images).await?;
+        jobs.extend(rows.iter().chain(&combined).filter_map(|row| row.job));
         let mut lines = Vec::new();
-        for job in scan.row.iter().chain(&scan.children).filter_map(|row| row.job) {
+        for job in jobs {
             lines.extend(jobs::log_lines(&self.store, job, 0, LINES).await?);
         }
         lines.sort_by_key(|line| (line.at, line.id));
@@ -187,101 +234,5 @@ impl Registry {
     /// Reads a range of an opened blob.
     pub async fn read_stored(&self, open: &OpenBlob, range: std::ops::Range<u64>) -> Result<BlobBody, Error> {
         open.body(range).await.map_err(blob_error)
-    }
-
-    /// Stores a document about an artifact beside it, as a referrer of type `artifact_type`; the referrer's digest. The
-    /// same document again changes nothing.
-    pub async fn attach(
-        &self,
-        place: &Place,
-        manifest: &Attachment<'_>,
-        document: Bytes,
-    ) -> Result<Digest, Error> {
-        let grant: Grant<Push> = own_grant(place)?;
-        for content in [Bytes::from_static(b"{}"), document.clone()] {
-            let digest = Digest::sha256(&content);
-            let present = self.store.blobs_present(place.repository, [digest]).await?;
-            if present.is_empty() {
-                let body = stream::iter([Ok(content)]);
-                self.put_blob(&grant, &digest, ChunkHeaders::default(), body).await?;
-            }
-        }
-        let bytes = Bytes::from(manifest.render(&document));
-        let digest = Digest::sha256(&bytes);
-        let media_type: MediaType =
-            oci::media_type::OCI_MANIFEST.parse().map_err(|_| Error::Internal("media type".to_owned()))?;
-        self.put_manifest(&Caller::system(), &grant, &Reference::Digest(digest), &[], &media_type, bytes)
-            .await?;
-        Ok(digest)
-    }
-
-    /// Takes a document that scanning attached away; one that is gone already is success.
-    pub async fn detach(&self, place: &Place, digest: &Digest) -> Result<(), Error> {
-        let reference = Reference::Digest(*digest);
-        match self.delete_manifest(&Caller::system(), &own_grant(place)?, &reference).await {
-            Err(Error::ManifestUnknown | Error::NameUnknown) => Ok(()),
-            other => other,
-        }
-    }
-}
-
-/// The registry's own right in a repository: scanning writes what it made, and nobody's right is asked for that.
-fn own_grant<R>(place: &Place) -> Result<Grant<R>, Error> {
-    let repo: RepoName = place
-        .full_name
-        .parse()
-        .map_err(|error| Error::Internal(format!("repository {}: {error}", place.full_name)))?;
-    Ok(Grant {
-        project: place.project,
-        repo,
-        principal: PrincipalId::from(ANONYMOUS),
-        principal_name: SYSTEM.into(),
-        tags: None,
-        right: std::marker::PhantomData,
-    })
-}
-
-/// A referrer that scanning makes.
-#[derive(Clone, Debug)]
-pub struct Attachment<'a> {
-    /// What it is about.
-    pub subject: oci::Descriptor,
-    /// Type of the artifact.
-    pub artifact_type: &'a str,
-    /// Media type of the document.
-    pub media_type: &'a str,
-    /// Annotations of the manifest.
-    pub annotations: Vec<(&'a str, String)>,
-}
-
-impl Attachment<'_> {
-    /// The manifest: an OCI image manifest with an empty configuration and the document as its one layer.
-    fn render(&self, document: &Bytes) -> Vec<u8> {
-        let annotations: std::collections::BTreeMap<_, _> =
-            self.annotations.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        serde_json::json!({
-            "schemaVersion": 2,
-            "mediaType": oci::media_type::OCI_MANIFEST,
-            "artifactType": self.artifact_type,
-            "config": {
-                "mediaType": oci::media_type::OCI_EMPTY,
-                "digest": Digest::sha256(b"{}"),
-                "size": 2,
-                "data": "e30=",
-            },
-            "layers": [{
-                "mediaType": self.media_type,
-                "digest": Digest::sha256(document),
-                "size": document.len(),
-            }],
-            "subject": {
-                "mediaType": self.subject.media_type.as_str(),
-                "digest": self.subject.digest,
-                "size": self.subject.size_bytes,
-            },
-            "annotations": annotations,
-        })
-        .to_string()
-        .into_bytes()
     }
 }

@@ -1,0 +1,232 @@
+//! One verdict out of what all scanners of a repository say.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metadata::model::combined::{self, CombinedScan};
+use metadata::model::scan::{SeverityCounts, Verdict};
+use metadata::outbox;
+use registry::admin::{Counting, OWN_SCANNER, ScannerChoice};
+use registry::manifest::PulledManifest;
+use vuln::Severity;
+use vuln::foreign::{self, Combined, CombinedFinding, Limits, Rule, ScannerReport, Voice};
+
+use super::super::Scanner;
+use super::super::image::Image;
+use super::super::judge;
+use super::super::report::{Made, ReportError};
+use super::{Held, results};
+use crate::context::JobContext;
+use crate::job::{Job, JobError};
+
+/// Images put together at the same time by one process; each holds its reports.
+const PARALLEL: usize = 2;
+/// Most bytes of a kept report.
+const REPORT_BYTES: usize = 64 << 20;
+
+/// Puts together what all scanners say of an artifact.
+#[derive(Clone, Debug)]
+pub struct CombineJob(pub Arc<Scanner>);
+
+impl Job for CombineJob {
+    const NAME: &'static str = registry::scan::COMBINED_STAGES[1];
+    const PARALLEL: usize = PARALLEL;
+    const ATTEMPTS: u32 = 4;
+    type Payload = Held;
+
+    async fn run(&self, held: Held, context: &JobContext) -> Result<(), JobError> {
+        let scanner = &*self.0;
+        let store = scanner.store();
+        let Some(image) = Image::held(scanner, held.repository(), &held.digest).await? else {
+            context.info("the artifact is gone");
+            return Ok(());
+        };
+        let heard = match scanner.listen(&image, Vec::new()).await {
+            Ok(heard) => heard,
+            Err(ReportError::Unavailable(error)) => return Err(error),
+            Err(nothing) => {
+                context.info(format!("nobody has judged it yet: {nothing}"));
+                return Ok(());
+            }
+        };
+        let former = store.combined_scans(image.place.repository, [&image.digest]).await?.pop();
+        let mut tx = store.begin().await?;
+        if heard.is_own_alone() {
+            combined::delete(&mut tx, image.place.repository, &image.digest);
+            return context.complete(tx).await;
+        }
+        let (verdict, reason) = heard.verdict(store.now());
+        let counts = verdict.counts;
+        let said: Vec<&str> = heard.combined.heard.iter().map(|heard| heard.by.as_str()).collect();
+        context.info(format!("{} vulnerabilities, by {}", counts.total(), said.join(", ")));
+        let scan = CombinedScan {
+            repository: image.place.repository,
+            digest: &image.digest,
+            id: store.ids().next().await?,
+            reason: reason.as_deref(),
+            job: context.lease().id,
+            verdict: &verdict,
+        };
+        combined::put(&mut tx, &scan);
+        let before = former.and_then(|row| row.verdict).map(|verdict| verdict.counts);
+        if before != Some(counts) {
+            let payload = serde_json::json!({
+                "digest": image.digest,
+                "repository": image.place.full_name,
+                "before": before,
+                "after": counts,
+            });
+            let (id, project) = (store.next_id().await?, Some(image.place.project.get()));
+            outbox::append(&mut tx, id, store.now(), "verdict_changed", project, &payload.to_string());
+        }
+        context.complete(tx).await
+    }
+}
+
+/// What all scanners of a repository say of an artifact.
+pub(super) struct AllSaid {
+    own: Option<Made>,
+    uploads: bool,
+    choice: ScannerChoice,
+    combined: Combined,
+}
+
+impl AllSaid {
+    /// Whether there is nothing but our own scan.
+    fn is_own_alone(&self) -> bool {
+        !self.uploads && self.choice.scanners == [OWN_SCANNER]
+    }
+
+    fn verdict(&self, judged_at: metadata::Timestamp) -> (Verdict, Option<String>) {
+        let own = self.own.as_ref().map(|made| judge::verdict(made, 0, judged_at));
+        let mut details = own.as_ref().map(|own| own.details.clone()).unwrap_or_default();
+        let fixable = |finding: &&CombinedFinding| !finding.fixed_versions.is_empty();
+        let findings = &self.combined.findings;
+        details.fixable = counts(findings.iter().filter(fixable));
+        details.suppressed = u64::try_from(self.combined.beside.len()).unwrap_or(u64::MAX);
+        let reason = self.combined.unheard.first().map(|first| {
+            let more = self.combined.unheard.len() - 1;
+            let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            format!("{}: {}{rest}", first.by, first.reason)
+        });
+        let verdict = Verdict {
+            judged_at,
+            advisories: own.map_or(0, |own| own.advisories),
+            counts: counts(findings),
+            details,
+        };
+        (verdict, reason)
+    }
+}
+
+fn counts<'a>(findings: impl IntoIterator<Item = &'a CombinedFinding>) -> SeverityCounts {
+    let mut counts = SeverityCounts::default();
+    for finding in findings {
+        *match finding.severity {
+            Severity::Critical => &mut counts.critical,
+            Severity::High => &mut counts.high,
+            Severity::Medium => &mut counts.medium,
+            Severity::Low => &mut counts.low,
+            Severity::Negligible => &mut counts.negligible,
+            Severity::Unknown => &mut counts.unknown,
+        } += 1;
+    }
+    counts
+}
+
+/// A report as it is kept.
+pub(super) fn pack(report: &ScannerReport) -> Result<Bytes, JobError> {
+    let text = serde_json::to_vec(report).map_err(JobError::failed)?;
+    Ok(zstd::encode_all(text.as_slice(), 3).map_err(JobError::failed)?.into())
+}
+
+fn unpack(content: &[u8]) -> Result<ScannerReport, String> {
+    let text = zstd::bulk::decompress(content, REPORT_BYTES).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
+}
+
+impl Scanner {
+    /// What all scanners of its repository say of an image that the caller has read, by the rule that is chosen there:
+    /// our own findings by the advisories of this moment, the project's allow-list applied to all.
+    ///
+    /// # Errors
+    /// [`ReportError`]; [`ReportError::NotScanned`] if nobody has reported.
+    pub async fn combined(
+        &self,
+        project: metadata::model::ProjectId,
+        manifest: &PulledManifest,
+    ) -> Result<Combined, ReportError> {
+        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
+        let image = self.image(manifest).await?;
+        Ok(self.listen(&image, allowed).await?.combined)
+    }
+
+    /// Hears all scanners that are chosen for an image, and what was left beside it.
+    pub(super) async fn listen(&self, image: &Image, allowed: Vec<String>) -> Result<AllSaid, ReportError> {
+        let (choice, _) =
+            self.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
+        let mut said: Vec<(String, Result<ScannerReport, String>)> = Vec::new();
+        let (mut own, mut nothing) = (None, None);
+        let mut kept = self
+            .store()
+            .scanner_reports(image.place.repository, &image.digest)
+            .await
+            .map_err(JobError::from)?;
+        for name in &choice.scanners {
+            if name == OWN_SCANNER {
+                match self.make(image, allowed.clone()).await {
+                    Ok(made) => {
+                        let report = foreign::own(&made.report, &Limits::default());
+                        said.push((name.clone(), report.map_err(|error| error.to_string())));
+                        own = Some(made);
+                    }
+                    Err(ReportError::Unavailable(error)) => return Err(error.into()),
+                    Err(reason) => {
+                        said.push((name.clone(), Err(reason.to_string())));
+                        nothing = Some(reason);
+                    }
+                }
+                continue;
+            }
+            let row = kept.iter().position(|row| row.scanner == *name).map(|at| kept.swap_remove(at));
+            let report = match row.map(|row| (row.content, row.reason)) {
+                None => Err("it has not looked at this artifact yet; scan it".to_owned()),
+                Some((None, reason)) => Err(reason.unwrap_or_default()),
+                Some((Some(content), reason)) => unpack(&content).map(|mut report| {
+                    report.problems.extend(reason.map(|why| format!("the newest scan failed: {why}")));
+                    report
+                }),
+            };
+            said.push((name.clone(), report));
+        }
+        let uploaded = match choice.counting {
+            // What anybody may upload must not decide that all of them agree.
+            Counting::Intersection => std::collections::BTreeMap::new(),
+            Counting::Union | Counting::Primary => results::read(self, image).await?,
+        };
+        let uploads = !uploaded.is_empty();
+        said.extend(uploaded);
+        if let Some(reason) = nothing.filter(|_| said.len() == 1) {
+            return Err(reason);
+        }
+        let rule = match choice.counting {
+            Counting::Primary => Rule::Primary(choice.scanners.first().cloned().unwrap_or_default()),
+            Counting::Union => Rule::Union,
+            Counting::Intersection => Rule::Intersection,
+        };
+        let combined = tokio::task::spawn_blocking(move || {
+            for (by, said) in &mut said {
+                if let (Ok(report), false) = (said, by == OWN_SCANNER) {
+                    report.allow(&allowed);
+                }
+            }
+            let voices: Vec<Voice<'_>> = said
+                .iter()
+                .map(|(by, said)| Voice { by, said: said.as_ref().map_err(String::as_str) })
+                .collect();
+            foreign::combine(&voices, &rule)
+        });
+        let combined = combined.await.map_err(JobError::retry)?;
+        Ok(AllSaid { own, uploads, choice, combined })
+    }
+}

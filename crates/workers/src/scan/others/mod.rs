@@ -1,0 +1,93 @@
+//! What others say of an artifact: registered scanners, asked over Harbor's adapter API, and results that people or their
+//! build systems left beside it. All of it, with our own scan, comes to one verdict in the repository where it was said.
+//!
+//! Invariants: a scanner that was chosen and did not report makes the verdict incomplete; a failed attempt leaves the last
+//! report; what is said in one repository is told and counted nowhere else.
+
+mod combine;
+mod consult;
+mod recombine;
+mod results;
+
+pub use combine::CombineJob;
+pub use consult::{AdapterSettings, ConsultJob};
+pub use recombine::{Recombine, RecombineJob};
+pub(super) use results::may_hold_one;
+pub use results::{MAX_RESULT_BYTES, ResultError, check_result, media_type};
+
+use metadata::jobs::{self, NewJob};
+use metadata::model::RepositoryId;
+use metadata::{Timestamp, Tx};
+use oci::Digest;
+use registry::admin::OWN_SCANNER;
+use registry::scan::combined_key;
+use serde::{Deserialize, Serialize};
+
+use super::{Scanner, Target};
+use crate::context::JobContext;
+use crate::job::{Job, JobError};
+
+/// Repositories of one artifact that are told of a new verdict.
+const PLACES: u32 = 200;
+
+/// An artifact of one repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Held {
+    /// The repository.
+    pub repository: i64,
+    /// The artifact's manifest.
+    pub digest: Digest,
+    /// How urgent.
+    #[serde(default)]
+    pub priority: i64,
+}
+
+impl Held {
+    /// An artifact of a repository.
+    pub fn new(repository: RepositoryId, digest: Digest, priority: i64) -> Self {
+        Self { repository: repository.get(), digest, priority }
+    }
+
+    fn repository(&self) -> RepositoryId {
+        self.repository.into()
+    }
+
+    /// The job that asks the scanners that were chosen there.
+    pub fn consult(&self, now: Timestamp) -> NewJob {
+        self.stage(ConsultJob::NAME, ConsultJob::ATTEMPTS, now)
+    }
+
+    /// The job that puts together what all of them say.
+    pub fn combine(&self, now: Timestamp) -> NewJob {
+        self.stage(CombineJob::NAME, CombineJob::ATTEMPTS, now)
+    }
+
+    fn stage(&self, kind: &str, attempts: u32, now: Timestamp) -> NewJob {
+        let payload = serde_json::to_string(self).unwrap_or_default();
+        NewJob::new(kind, payload, now)
+            .attempts(attempts)
+            .dedupe(combined_key(self.repository(), &self.digest))
+            .priority(self.priority)
+    }
+}
+
+/// Once our own scan of an artifact ended, however it did: the others are asked where they were chosen, and what all of
+/// them say is put together where not our own scan alone decides.
+pub(super) async fn follow(
+    scanner: &Scanner,
+    tx: &mut Tx,
+    target: &Target,
+    context: &JobContext,
+) -> Result<(), JobError> {
+    let now = scanner.store().now();
+    for place in scanner.store().places_with_scanners(&target.digest, PLACES).await? {
+        let (choice, _) = scanner.registry.scanners_in(Some(place.project)).await.map_err(JobError::retry)?;
+        let chosen = choice.scanners.iter().any(|name| name != OWN_SCANNER);
+        // Who asked for a scan asked for one of the own project.
+        let asked = context.project().is_none_or(|project| project == place.project.get());
+        let held = Held::new(place.repository, target.digest, target.priority);
+        let job = if chosen && asked && !target.rejudged { held.consult(now) } else { held.combine(now) };
+        jobs::enqueue(tx, scanner.store().next_id().await?, now, job.project(place.project.get()));
+    }
+    Ok(())
+}

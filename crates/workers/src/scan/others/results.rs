@@ -1,0 +1,163 @@
+//! Results of scanners that people or their build systems left beside an artifact: uploaded here, or attached as
+//! referrers by `oras attach`, `cosign attest` and the like.
+//!
+//! They are statements of whoever may push there: they add findings, and take none away. One that says that it is about
+//! something else, or cannot be read, makes the verdict incomplete.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use metadata::model::scan::Related;
+use oci::{Descriptor, Digest, Manifest, MediaType};
+use registry::scan::SCAN_RESULT;
+use vuln::foreign::{self, ForeignError, Form, Limits, ScannerReport};
+
+use super::super::Scanner;
+use super::super::image::Image;
+use crate::job::JobError;
+
+/// Largest result that is read, in bytes.
+pub const MAX_RESULT_BYTES: u64 = 16 << 20;
+/// Manifests about one image that are looked at.
+const MANIFESTS: u32 = 200;
+/// Results of one image that are read.
+const RESULTS: usize = 16;
+
+/// Why a document is not taken as a result.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] ForeignError),
+    /// It is about something else.
+    #[error(
+        "the result says that it is about {0}, not about this artifact; name the image that was scanned by its digest"
+    )]
+    AboutAnother(String),
+}
+
+/// Reads a result and sees that it is about the image with this manifest and configuration.
+///
+/// # Errors
+/// [`ResultError`].
+pub fn check_result(
+    document: &[u8],
+    manifest: &Digest,
+    config: Option<&Digest>,
+) -> Result<ScannerReport, ResultError> {
+    let limits =
+        Limits { max_bytes: usize::try_from(MAX_RESULT_BYTES).unwrap_or(usize::MAX), ..Limits::default() };
+    let mut reports = foreign::read(document, &limits)?.into_iter();
+    let mut all = reports.next().ok_or(ForeignError::Unknown)?;
+    reports.for_each(|report| all.absorb(report));
+    let stated = all.digests.iter().chain(&all.image_id);
+    // Scanners name the index by which an image was pulled; its configuration then tells which one it was.
+    let same = |digest: &Digest| digest == manifest || Some(digest) == config;
+    let names: Vec<String> = stated.clone().map(Digest::to_string).collect();
+    if !names.is_empty() && !stated.into_iter().any(same) {
+        return Err(ResultError::AboutAnother(names.join(" and ")));
+    }
+    Ok(all)
+}
+
+/// The media type under which a result is kept.
+pub fn media_type(form: Form) -> &'static str {
+    match form {
+        Form::Sarif => "application/sarif+json",
+        Form::CycloneDx => "application/vnd.cyclonedx+json",
+        Form::InTotoVulns => "application/vnd.in-toto+json",
+        Form::Harbor => "application/vnd.security.vulnerability.report+json",
+        Form::Trivy | Form::Grype | Form::Snyk | Form::Bonded => "application/vnd.bonded.scan-result+json",
+    }
+}
+
+/// A blob that holds a result.
+struct Candidate {
+    layer: Descriptor,
+    /// The name that it was uploaded under.
+    name: Option<String>,
+}
+
+/// What was left beside an image, each under its name; a later report of the same name stands for the former ones.
+pub(super) async fn read(
+    scanner: &Scanner,
+    image: &Image,
+) -> Result<BTreeMap<String, Result<ScannerReport, String>>, JobError> {
+    let mut found: BTreeMap<String, Result<ScannerReport, String>> = BTreeMap::new();
+    let candidates = candidates(scanner, image).await?;
+    if candidates.len() > RESULTS {
+        let why = format!("of {} results beside the image {RESULTS} are read", candidates.len());
+        found.insert("upload:…".to_owned(), Err(why));
+    }
+    let config = image.manifest.config.as_ref().map(|config| config.digest);
+    for Candidate { layer, name } in candidates.into_iter().take(RESULTS) {
+        let report = result(scanner, image, &layer, config).await?;
+        let own = || report.as_ref().map_or_else(|_| layer.digest.to_string(), |it| it.scanner.name.clone());
+        let name = format!("upload:{}", name.unwrap_or_else(own));
+        let newer = match (found.get(&name), &report) {
+            (None, _) => true,
+            (Some(Ok(known)), Ok(report)) => report.created > known.created,
+            (Some(known), report) => known.is_ok() && report.is_err(),
+        };
+        if newer {
+            found.insert(name, report);
+        }
+    }
+    Ok(found)
+}
+
+async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, JobError> {
+    let (store, repository) = (scanner.store(), image.place.repository);
+    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await?;
+    let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
+    about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
+    let mut found = Vec::new();
+    for manifest in about.iter().filter_map(parse) {
+        let name = manifest.annotations.get(SCAN_RESULT).cloned();
+        let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
+        let result = |layer: &Descriptor| name.is_some() || is_result(layer, bundle.as_deref());
+        let layers = manifest.layers.into_iter().filter(result);
+        found.extend(layers.map(|layer| Candidate { layer, name: name.clone() }));
+    }
+    Ok(found)
+}
+
+fn parse(related: &Related) -> Option<Manifest> {
+    let media_type: MediaType = related.media_type.parse().ok()?;
+    Manifest::parse(&media_type, &related.bytes).ok()
+}
+
+/// Whether something about an artifact may hold a result.
+pub(in crate::scan) fn may_hold_one(manifest: &Manifest) -> bool {
+    let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").map(String::as_str);
+    manifest.annotations.contains_key(SCAN_RESULT)
+        || manifest.layers.iter().any(|layer| is_result(layer, bundle))
+}
+
+/// Whether a blob that nobody uploaded as a result says that it is one.
+fn is_result(layer: &Descriptor, bundle: Option<&str>) -> bool {
+    let note = |key: &str| layer.annotations.get(key).map(String::as_str);
+    let statement = note("in-toto.io/predicate-type").or(note("predicateType")).or(bundle);
+    let kind = layer.media_type.as_str();
+    kind == "application/sarif+json"
+        || kind.starts_with("application/vnd.security.vulnerability.report")
+        || statement.is_some_and(|it| it.contains("/vuln") || it.contains("/vulns"))
+}
+
+/// The inner error is the document's.
+async fn result(
+    scanner: &Scanner,
+    image: &Image,
+    layer: &Descriptor,
+    config: Option<Digest>,
+) -> Result<Result<ScannerReport, String>, JobError> {
+    let open =
+        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
+    let Some(open) = open else { return Ok(Err("the result is not there".to_owned())) };
+    let Some(bytes): Option<Bytes> = open.read_all(MAX_RESULT_BYTES).await.map_err(JobError::retry)? else {
+        return Ok(Err(format!("the result has more than {MAX_RESULT_BYTES} bytes")));
+    };
+    let digest = image.digest;
+    let read = move || check_result(&bytes, &digest, config.as_ref()).map_err(|error| error.to_string());
+    tokio::task::spawn_blocking(read).await.map_err(JobError::retry)
+}
