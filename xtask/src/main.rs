@@ -26,6 +26,8 @@ enum Task {
     Tidy,
     /// Put the same load on several registries in interleaved rounds and compare what it costs them.
     Bench(bench::Args),
+    /// Measure what a scan of everything costs those who pull meanwhile.
+    BenchScan(bench::scanning::Args),
     /// Serve the floor under a push for `bench`: receive, hash, write, sync, nothing else.
     Floor(bench::floor::Args),
     /// Fill a registry with very many repositories, tags and referrers, and time pages of its lists.
@@ -43,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().task {
         Task::Tidy => tidy::run(),
         Task::Bench(args) => bench::run(args),
+        Task::BenchScan(args) => bench::scanning::run(&args),
         Task::Floor(args) => bench::floor::run(args),
         Task::Scale(args) => scale::run(args),
         Task::Estate(args) => estate::run(&args),

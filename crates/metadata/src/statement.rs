@@ -121,6 +121,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::catalog::STATEMENTS,
     crate::model::checkpoint::STATEMENTS,
     crate::model::collect::STATEMENTS,
+    crate::model::combined::STATEMENTS,
     crate::model::deleted::STATEMENTS,
     crate::model::estate::STATEMENTS,
     crate::model::installation::STATEMENTS,

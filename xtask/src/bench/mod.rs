@@ -8,6 +8,7 @@
 pub(crate) mod floor;
 mod load;
 mod report;
+pub(crate) mod scanning;
 pub(crate) mod target;
 mod work;
 

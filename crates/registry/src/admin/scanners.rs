@@ -181,12 +181,16 @@ impl Registry {
             .map_err(|_| Error::Internal("a scanner's credentials cannot be read".to_owned()))
     }
 
-    /// All registered scanners, for whoever administers the system or projects.
+    /// All registered scanners, for who chooses among them; where they are, is told to those who register them.
     pub async fn list_scanners(&self, caller: &Caller) -> Result<Vec<RegisteredScanner>, Error> {
         if !caller.principal.is_signed_in() {
             return Err(super::refuse(caller, "sign in to see the scanners".to_owned()));
         }
-        self.scanners().await
+        let mut scanners = self.scanners().await?;
+        if self.may_change_scanners(caller).is_err() {
+            scanners.iter_mut().for_each(|scanner| scanner.url.clear());
+        }
+        Ok(scanners)
     }
 
     /// Proves that the caller may decide about scanners.

@@ -118,12 +118,6 @@ impl Registry {
         Ok(())
     }
 
-    /// What is known of a manifest that the caller has read.
-    pub async fn scan_of(&self, manifest: &PulledManifest) -> Result<ArtifactScan, Error> {
-        let mut known = self.scans_of(manifest.repository, &[manifest.digest]).await?;
-        Ok(known.remove(&manifest.digest).unwrap_or_default())
-    }
-
     /// Enqueues scans of an artifact, for who may push there. `make` gives the job of one image's digest; an index is
     /// all of its images.
     pub async fn ask_for_scan(

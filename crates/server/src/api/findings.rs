@@ -3,17 +3,20 @@
 //! Every artifact is read with a grant of the caller, so that a list over many repositories shows what each of them
 //! alone would show. An index is the images that it lists.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use metadata::model::ProjectId;
+use metadata::model::scan::ScanStatus;
+use metadata::model::{ProjectId, RepositoryId};
 use oci::{Digest, Manifest, MediaType, Reference, RepoName};
 use policy::{RepositoryPattern, TagPattern};
 use registry::admin::ProjectRef;
 use registry::exports::Criteria;
 use registry::list::{Artifact, ArtifactKind, ArtifactQuery, RepositoryQuery};
 use registry::manifest::PulledManifest;
+use registry::scan::ArtifactScan;
 use registry::{Caller, Error, Grant, Pull};
 use vuln::Severity;
 use vuln::foreign::{Combined, CombinedFinding};
@@ -60,6 +63,35 @@ pub(super) fn report_error(error: ReportError) -> Error {
         failed @ ReportError::Failed(_) => Error::Conflict(failed.to_string()),
         ReportError::Unavailable(error) => Error::Internal(format!("a report: {error}")),
     }
+}
+
+/// What is known of artifacts of a repository. By feeds that were not renewed for too long, nothing is known to be clean.
+pub(super) async fn scans(
+    app: &App,
+    repository: RepositoryId,
+    digests: &[Digest],
+) -> Result<HashMap<Digest, ArtifactScan>, Error> {
+    let mut known = app.registry.scans_of(repository, digests).await?;
+    if known.values().all(|scan| scan.row.is_none() && scan.children.is_empty()) {
+        return Ok(known);
+    }
+    let failed = |error: workers::JobError| Error::Internal(format!("the advisories: {error}"));
+    let stale = app.scanner.stale_feeds().await.map_err(failed)?;
+    if let Some(reason) = stale.first() {
+        for row in known.values_mut().flat_map(|scan| scan.row.iter_mut().chain(&mut scan.children)) {
+            if row.status == ScanStatus::Succeeded {
+                row.status = ScanStatus::Incomplete;
+                row.reason = Some(reason.clone());
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The same of one manifest that the caller has read.
+pub(super) async fn scan_of(app: &App, manifest: &PulledManifest) -> Result<ArtifactScan, Error> {
+    let mut known = scans(app, manifest.repository, &[manifest.digest]).await?;
+    Ok(known.remove(&manifest.digest).unwrap_or_default())
 }
 
 /// Reports of an artifact: of its images, as far as they were scanned.

@@ -12,8 +12,8 @@ use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
 use workers::index::{AskSavedJob, Index, IndexDuty};
 use workers::scan::{
-    self, CatalogueJob, CombineJob, ConsultJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RecombineJob,
-    RefreshFeeds, ScanAllJob,
+    self, CatalogueJob, CombineJob, ConsultJob, FeedsJob, Forget, ForgetScansJob, IndexBillJob, JudgeJob,
+    RecombineJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -45,6 +45,7 @@ pub fn runner(
         .job(JudgeJob(Arc::clone(scanner)))
         .job(ScanAllJob(Arc::clone(scanner)))
         .job(FeedsJob(Arc::clone(scanner)))
+        .job(IndexBillJob(Arc::clone(scanner)))
         .job(ConsultJob(Arc::clone(scanner)))
         .job(CombineJob(Arc::clone(scanner)))
         .job(RecombineJob(Arc::clone(scanner)))

@@ -15,6 +15,8 @@ mod openapi;
 mod requests;
 mod scan;
 mod scan_api;
+mod scan_index;
+mod scanners;
 mod system;
 mod test_app;
 mod tokens;

@@ -8,7 +8,7 @@ use metadata::model::scan::{self, Attempt, ScanStatus};
 use oci::Digest;
 
 use super::image::Image;
-use super::{Held, Scanner, Target, layer, others, priority};
+use super::{Held, Scanner, Target, index_bill, layer, others, priority};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -124,11 +124,15 @@ async fn unsupported(
     image: &Image,
     context: &JobContext,
 ) -> Result<(), JobError> {
-    if !image.manifest.children.is_empty() || image.is_about_another() {
+    let mut tx = scanner.store().begin().await?;
+    if !image.manifest.children.is_empty() {
+        index_bill::ask(scanner, &mut tx, image, target.priority).await?;
+        return context.complete(tx).await;
+    }
+    if image.is_about_another() {
         return Ok(());
     }
     let reason = "none of its layers is an archive of files";
-    let mut tx = scanner.store().begin().await?;
     let attempt = Attempt {
         digest: &target.digest,
         id: scanner.store().ids().next().await?,

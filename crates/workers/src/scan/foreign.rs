@@ -6,12 +6,15 @@
 //! signature is verified here, so that none counts as attested. A document that cannot be read is a problem of the scan,
 //! which is then incomplete.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL};
 use metadata::model::scan::Related;
 use oci::{Descriptor, Digest, Manifest, MediaType};
 use registry::scan::SCAN_RESULT;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use vuln::sbom::{self, Limits, Provenance, Strictness};
 use vuln::{Inventory, Problem};
 
@@ -173,31 +176,55 @@ enum Content {
     Plain,
 }
 
-/// Takes envelope and statement off: DSSE (alone or in a Sigstore bundle), in-toto.
+/// The members of an envelope, a bundle or a statement that matter here; a document that is none has none of them.
+#[derive(Deserialize)]
+struct Wrapping<'a> {
+    #[serde(rename = "dsseEnvelope", borrow, default)]
+    envelope: Option<Envelope<'a>>,
+    #[serde(borrow, default)]
+    payload: Option<Cow<'a, str>>,
+    #[serde(rename = "predicateType", borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    predicate: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+}
+
+/// Takes envelope and statement off: DSSE (alone or in a Sigstore bundle), in-toto. What is inside is not parsed here.
 fn unwrap(bytes: &[u8]) -> Result<Content, String> {
-    let Ok(outer) = serde_json::from_slice::<Value>(bytes) else { return Ok(Content::Plain) };
-    let envelope = outer.get("dsseEnvelope").unwrap_or(&outer);
-    let statement = match envelope.get("payload").and_then(Value::as_str) {
-        Some(payload) => {
-            let decoded = BASE64.decode(payload.as_bytes()).or_else(|_| BASE64URL.decode(payload.as_bytes()));
-            let decoded = decoded.map_err(|_| "the envelope's payload is no base64".to_owned())?;
-            serde_json::from_slice(&decoded).map_err(|error| format!("the envelope's payload: {error}"))?
-        }
-        None => outer,
+    let Ok(outer) = serde_json::from_slice::<Wrapping<'_>>(bytes) else { return Ok(Content::Plain) };
+    let Some(payload) = outer.envelope.as_ref().map(|it| &it.payload).or(outer.payload.as_ref()) else {
+        return statement(&outer);
     };
-    let Some(kind) = statement.get("predicateType").and_then(Value::as_str) else {
-        return Ok(Content::Plain);
-    };
+    let decoded = BASE64.decode(payload.as_bytes()).or_else(|_| BASE64URL.decode(payload.as_bytes()));
+    let decoded = decoded.map_err(|_| "the envelope's payload is no base64".to_owned())?;
+    let inner = serde_json::from_slice(&decoded);
+    statement(&inner.map_err(|error| format!("the envelope's payload: {error}"))?)
+}
+
+fn statement(of: &Wrapping<'_>) -> Result<Content, String> {
+    /// Early versions of cosign put the document into a text.
+    #[derive(Deserialize)]
+    struct Early<'a> {
+        #[serde(rename = "Data", borrow)]
+        data: &'a RawValue,
+    }
+    let Some(kind) = &of.kind else { return Ok(Content::Plain) };
     if !is_bill(kind) {
         return Ok(Content::Other);
     }
-    // Early versions of cosign put the document into a text.
-    let predicate = statement.get("predicate").unwrap_or(&Value::Null);
-    let predicate = predicate.get("Data").unwrap_or(predicate);
-    Ok(Content::Bill(match predicate {
-        Value::String(text) => text.clone().into_bytes(),
-        other => other.to_string().into_bytes(),
-    }))
+    let predicate = of.predicate.map_or("null", RawValue::get);
+    let predicate = serde_json::from_str::<Early<'_>>(predicate).map_or(predicate, |early| early.data.get());
+    if predicate.starts_with('"') {
+        let text: String = serde_json::from_str(predicate).map_err(|error| error.to_string())?;
+        return Ok(Content::Bill(text.into_bytes()));
+    }
+    Ok(Content::Bill(predicate.as_bytes().to_vec()))
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use vuln::report::ScanReport;
 
 use super::image::Image;
 use super::quiet::quietly;
-use super::report::{Made, Parts, Sources};
-use super::{Scanner, Target, catalogue, others, sbom};
+use super::report::{FEEDS, Made, Parts, Sources};
+use super::{Scanner, Target, catalogue, index_bill, others, sbom};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -93,6 +93,7 @@ impl JudgeJob {
         scan::put_verdict(&mut tx, &attempt, &verdict);
         if !target.rejudged {
             estate::mark(&mut tx, &target.digest);
+            index_bill::follow(&self.0, &mut tx, image, target.priority).await?;
         }
         // Advisories that came while this was judged may have passed over it.
         let latest = self.0.advisories.pointer().await?.map_or(0, |pointer| pointer.content);
@@ -156,8 +157,9 @@ fn incomplete(report: &ScanReport) -> Option<String> {
     let Some(found) = &report.vulnerabilities else {
         return Some("there are no advisories: name feeds in `scan.feeds`".to_owned());
     };
-    let first = report.problems.first().or_else(|| found.problems.first())?;
-    let more = report.problems.len() + found.problems.len() - 1;
+    let mut problems = report.problems.iter().chain(&found.problems).filter(|it| it.source != FEEDS);
+    let first = problems.next()?;
+    let more = problems.count();
     let place = if first.path.is_empty() { String::new() } else { format!("{}: ", first.path) };
     let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
     Some(format!("{place}{}{rest}", first.message))

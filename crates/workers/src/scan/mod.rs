@@ -17,6 +17,7 @@ mod feeds;
 mod foreign;
 mod forget;
 mod image;
+mod index_bill;
 mod judge;
 mod layer;
 mod others;
@@ -30,6 +31,7 @@ pub use attest::{KeyError, Signer};
 pub use catalogue::CatalogueJob;
 pub use feeds::{FeedsJob, RefreshFeeds};
 pub use forget::{Forget, ForgetScansJob};
+pub use index_bill::IndexBillJob;
 pub use judge::JudgeJob;
 pub use others::{
     AdapterSettings, CombineJob, ConsultJob, Held, MAX_RESULT_BYTES, Recombine, RecombineJob, ResultError,

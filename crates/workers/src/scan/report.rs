@@ -25,6 +25,10 @@ use super::layer::{self, Record};
 use super::{Current, Scanner};
 use crate::job::JobError;
 
+/// The source of problems that say that a feed was not renewed. They pass with the next renewal, so that they are no part
+/// of what is kept: whoever shows a kept verdict asks [`Scanner::stale_feeds`].
+pub(super) const FEEDS: &str = "feeds";
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -119,7 +123,7 @@ impl Parts {
     }
 
     /// What is in the artifact, and what was seen beside packages.
-    fn compose(&self) -> Result<(Document, look::Seen), String> {
+    pub(super) fn compose(&self) -> Result<(Document, look::Seen), String> {
         let (mut results, mut seen, mut room) = (Vec::new(), Vec::new(), layer::MOST_BYTES);
         for (digest, content) in &self.layers {
             let record = Record::unpack(content, &mut room)
@@ -187,7 +191,7 @@ impl Parts {
             let db = current.db().map_err(|error| error.to_string())?;
             report.stale_feeds = stale_feeds(db.feeds(), self.now, self.max_feed_age);
             report.problems.extend(report.stale_feeds.iter().map(|feed| Problem {
-                source: "feeds".to_owned(),
+                source: FEEDS.to_owned(),
                 path: String::new(),
                 message: feed.sentence(),
             }));
@@ -224,6 +228,18 @@ impl Scanner {
         Ok(self.make(&image, allowed).await?.report)
     }
 
+    /// What is to be said of feeds that were not renewed for too long: by them nothing is known to be clean.
+    ///
+    /// # Errors
+    /// If the advisories cannot be read.
+    pub async fn stale_feeds(&self) -> Result<Vec<String>, JobError> {
+        let Some(current) = self.advisories.current().await? else { return Ok(Vec::new()) };
+        let now = jiff::Timestamp::from_microsecond(self.store().now().micros()).map_err(JobError::failed)?;
+        let limit = self.settings.max_feed_age.try_into().map_err(JobError::failed)?;
+        let stale = stale_feeds(current.db().map_err(JobError::failed)?.feeds(), now, limit);
+        Ok(stale.iter().map(vuln::db::StaleFeed::sentence).collect())
+    }
+
     /// The bill of materials of an artifact that the caller has read.
     ///
     /// # Errors
@@ -234,8 +250,14 @@ impl Scanner {
         form: Format,
     ) -> Result<Vec<u8>, ReportError> {
         let image = self.image(manifest).await?;
-        let made = self.make(&image, Vec::new()).await?;
-        Ok(sbom::write(&made.document, form).map_err(JobError::failed)?)
+        let document = if image.manifest.children.is_empty() {
+            self.make(&image, Vec::new()).await?.document
+        } else {
+            let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+            self.document_of_index(&image).await?.ok_or(ReportError::NotScanned)?
+        };
+        let written = tokio::task::spawn_blocking(move || sbom::write(&document, form)).await;
+        Ok(written.map_err(JobError::retry)?.map_err(JobError::failed)?)
     }
 
     /// What is in an artifact, wherever it is; none: it was not scanned, or has nothing that could be.

@@ -57,6 +57,19 @@ pub(super) async fn attach(
     }
 }
 
+/// The same in the image's own place.
+pub(super) async fn attach_here(
+    scanner: &Scanner,
+    image: &Image,
+    document: &Document,
+) -> Result<(), JobError> {
+    let decided = scanner.registry.scanning_in(image.place.project).await.map_err(JobError::retry)?;
+    if decided.sbom == Some(false) {
+        return Ok(());
+    }
+    in_place(scanner, image, document, &image.place).await
+}
+
 async fn in_place(
     scanner: &Scanner,
     image: &Image,
@@ -67,7 +80,9 @@ async fn in_place(
     document.subject.name.clone_from(&place.full_name);
     let there = attached(scanner, image, place).await?;
     for form in &scanner.settings.sbom {
-        let bytes = sbom::write(&document, *form).map_err(JobError::failed)?;
+        let (written, form_of) = (document.clone(), *form);
+        let bytes = tokio::task::spawn_blocking(move || sbom::write(&written, form_of)).await;
+        let bytes = bytes.map_err(JobError::retry)?.map_err(JobError::failed)?;
         let wanted = Digest::sha256(&bytes);
         let plain =
             Wanted { kind: form.media_type(), form: *form, document: wanted, annotations: Vec::new() };

@@ -97,7 +97,7 @@ async fn render(
     }
     let mut scans = HashMap::new();
     if with.with_scan_overview {
-        scans = app.registry.scans_of(repository.id, &digests).await?;
+        scans = crate::api::findings::scans(app, repository.id, &digests).await?;
     }
     let mut rendered = Vec::with_capacity(artifacts.len());
     for artifact in artifacts {

@@ -30,6 +30,7 @@ use crate::app::App;
 pub(super) struct Scanner {
     name: String,
     description: String,
+    /// Where its adapter is; empty for who may not change it.
     url: String,
     /// `none`, `basic`, `bearer` or `api_key`.
     credentials: String,

@@ -20,7 +20,7 @@ use workers::scan::{Target, priority};
 use super::artifacts::reference;
 use super::repositories::named;
 use crate::api::extract::{By, Path, Query, SignedIn};
-use crate::api::findings::report_error;
+use crate::api::findings::{report_error, scan_of};
 use crate::api::problem::Problem;
 use crate::app::App;
 
@@ -175,7 +175,7 @@ pub(super) async fn show(
     Path(path): Path<Named>,
 ) -> Result<Json<Scan>, Problem> {
     let (_, manifest) = read(&app, &caller, &path).await?;
-    Ok(Json(app.registry.scan_of(&manifest).await?.into()))
+    Ok(Json(scan_of(&app, &manifest).await?.into()))
 }
 
 pub(super) async fn start(
@@ -187,7 +187,7 @@ pub(super) async fn start(
     let now = app.registry.store().now();
     let make = |digest: &oci::Digest| Target::new(*digest, priority::ASKED).job(now);
     app.registry.ask_for_scan(&caller, &grant, &manifest, make).await?;
-    Ok((StatusCode::ACCEPTED, Json(app.registry.scan_of(&manifest).await?.into())))
+    Ok((StatusCode::ACCEPTED, Json(scan_of(&app, &manifest).await?.into())))
 }
 
 pub(super) async fn stop(

@@ -14,7 +14,7 @@ use vuln::foreign::{self, Combined, CombinedFinding, Limits, Rule, ScannerReport
 use super::super::Scanner;
 use super::super::image::Image;
 use super::super::judge;
-use super::super::report::{Made, ReportError};
+use super::super::report::{FEEDS, Made, ReportError};
 use super::{Held, results};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -41,7 +41,7 @@ impl Job for CombineJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        let heard = match scanner.listen(&image, Vec::new()).await {
+        let heard = match scanner.listen(&image, Vec::new(), false).await {
             Ok(heard) => heard,
             Err(ReportError::Unavailable(error)) => return Err(error),
             Err(nothing) => {
@@ -158,11 +158,17 @@ impl Scanner {
     ) -> Result<Combined, ReportError> {
         let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
         let image = self.image(manifest).await?;
-        Ok(self.listen(&image, allowed).await?.combined)
+        Ok(self.listen(&image, allowed, true).await?.combined)
     }
 
-    /// Hears all scanners that are chosen for an image, and what was left beside it.
-    pub(super) async fn listen(&self, image: &Image, allowed: Vec<String>) -> Result<AllSaid, ReportError> {
+    /// Hears all scanners that are chosen for an image, and what was left beside it; with or without what passes when
+    /// feeds are renewed.
+    pub(super) async fn listen(
+        &self,
+        image: &Image,
+        allowed: Vec<String>,
+        with_ages: bool,
+    ) -> Result<AllSaid, ReportError> {
         let (choice, _) =
             self.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
         let mut said: Vec<(String, Result<ScannerReport, String>)> = Vec::new();
@@ -175,7 +181,8 @@ impl Scanner {
         for name in &choice.scanners {
             if name == OWN_SCANNER {
                 match self.make(image, allowed.clone()).await {
-                    Ok(made) => {
+                    Ok(mut made) => {
+                        made.report.problems.retain(|problem| with_ages || problem.source != FEEDS);
                         let report = foreign::own(&made.report, &Limits::default());
                         said.push((name.clone(), report.map_err(|error| error.to_string())));
                         own = Some(made);

@@ -74,7 +74,7 @@ impl Job for ConsultJob {
                 None => Err("it is not registered any more; choose another scanner".to_owned()),
                 Some(one) if one.disabled => Err("it is disabled".to_owned()),
                 Some(one) => {
-                    context.info(format!("{name} at {} is asked", one.url));
+                    context.info(format!("{name} is asked"));
                     tokio::select! {
                         () = context.stopped() => return Err(JobError::Stopped),
                         said = ask(scanner, one, &image) => said?,
@@ -125,10 +125,11 @@ async fn ask(
     let credentials = scanner.registry.credentials_of(one).map_err(JobError::retry)?;
     let adapter = match scanner.adapter(&one.url, credentials) {
         Ok(adapter) => adapter,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(hidden(&one.url, &error))),
     };
+    let hidden = |error: AdapterError| hidden(&one.url, &error);
     let told = async {
-        let metadata = adapter.metadata().await.map_err(|error| error.to_string())?;
+        let metadata = adapter.metadata().await.map_err(hidden)?;
         let media_type = image.manifest.media_type.as_str();
         let access = || access(scanner, &metadata, url, &repo);
         let artifact = Artifact {
@@ -156,11 +157,11 @@ async fn ask(
         let wanted = Wanted { media_type: kind, sbom_media_type: None, limit: ANSWER_BYTES };
         let patience = &scanner.settings.adapters.patience;
         let scanned = adapter.scan(&request, &[wanted], patience).await;
-        let document = scanned.map_err(|error| error.to_string())?.pop().ok_or("it gave no report")?;
+        let document = scanned.map_err(hidden)?.pop().ok_or("it gave no report")?;
         let bill = match metadata.produces(CapabilityKind::Sbom, media_type, &[SBOM_REPORT]) {
             Some(_) => {
                 let request = ScanRequest { registry: access()?, artifact, enabled_capabilities: Vec::new() };
-                bill_of_materials(&adapter, &metadata, request, patience).await
+                bill_of_materials(&adapter, &metadata, request, patience).await.map_err(hidden)
             }
             None => Ok(None),
         };
@@ -182,6 +183,20 @@ async fn ask(
         Err(reason) => report.problems.push(format!("its bill of materials: {reason}")),
     }
     Ok(Ok(report))
+}
+
+/// What an adapter's failure is to those who see the image: where the adapter is, is nobody's business.
+fn hidden(url: &str, error: &AdapterError) -> String {
+    let place = Url::parse(url).ok().and_then(|url| {
+        let host = url.host_str()?.to_owned();
+        Some(url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    });
+    let text = error.to_string();
+    let words = text.split(' ').map(|word| match &place {
+        Some(place) if word.contains(place.as_str()) => "its address",
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// How an adapter pulls from us: as it says that it wants to be authorised.
@@ -211,7 +226,7 @@ async fn bill_of_materials(
     metadata: &Metadata,
     mut request: ScanRequest,
     patience: &Patience,
-) -> Result<Option<(&'static str, Document)>, String> {
+) -> Result<Option<(&'static str, Document)>, AdapterError> {
     let offered: Vec<&String> = metadata
         .capabilities
         .iter()
@@ -227,7 +242,7 @@ async fn bill_of_materials(
         parameters: Some(SbomMediaTypes { sbom_media_types: vec![form.to_owned()] }),
     }];
     let wanted = Wanted { media_type: SBOM_REPORT, sbom_media_type: Some(form), limit: ANSWER_BYTES };
-    let documents = adapter.scan(&request, &[wanted], patience).await.map_err(|error| error.to_string())?;
+    let documents = adapter.scan(&request, &[wanted], patience).await?;
     Ok(documents.into_iter().next().map(|document| (form, document)))
 }
 

@@ -48,7 +48,7 @@ impl Held {
         Self { repository: repository.get(), digest, priority }
     }
 
-    fn repository(&self) -> RepositoryId {
+    pub(super) fn repository(&self) -> RepositoryId {
         self.repository.into()
     }
 

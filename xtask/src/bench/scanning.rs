@@ -1,0 +1,156 @@
+//! `cargo xtask bench-scan`: what a scan of everything costs those who pull meanwhile.
+//!
+//! Images whose layers were never read are pushed first (the server runs with `scan.on_push = false`). Then the same
+//! paced load of pulls, half of what the machine could serve, runs in rounds: quiet, beside the scan of everything,
+//! quiet again. A latency counts from the moment at which its pull was due, so that a server that falls behind shows it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use e2e::http::Request;
+use e2e::image::{LayerBuilder, bytes_of, manifest, noise};
+use e2e::registry::OCI_MANIFEST;
+
+use super::load::{self, Limits};
+use super::target::BenchTarget;
+use super::work::{Operation, Work, prepare};
+
+const REPO: &str = "bench/scanned";
+const SCANS: &str = "/api/v1/system/scans";
+/// What is pulled: a manifest, a configuration and a layer of 1 MB.
+const WORK: Work = Work::Pull1M;
+/// Files of one layer.
+const FILES: usize = 4000;
+
+/// Arguments of `cargo xtask bench-scan`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The registry: NAME=URL=PID; the URL holds `user:password@` of an administrator.
+    #[arg(long = "against", value_name = "NAME=URL=PID")]
+    against: BenchTarget,
+    /// Images that are pushed and then scanned; each has a layer of its own.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    images: u64,
+    /// MiB of files in each layer.
+    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u64).range(1..=512))]
+    layer_mib: u64,
+    /// Length of a round in seconds.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Connections at once.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
+    connections: u64,
+}
+
+/// Pushes, measures, prints the ratio.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let target = &args.against;
+    prepare(target, &[WORK])?;
+    for n in 0..args.images {
+        push(target, n, args.layer_mib).with_context(|| format!("image {n}"))?;
+    }
+    let limits = Limits { seconds: args.seconds, operations: u64::MAX, connections: args.connections };
+    let full = load::round(target, WORK, false, &limits, 0)?;
+    let rate = full.operations as f64 / full.seconds / 2.0;
+    println!("{:.0} pulls/s at full load; rounds of {:.0} pulls/s:", rate * 2.0, rate);
+    let before = round(target, args, rate)?;
+    let asked = target.target.send(&Request::new("POST", SCANS))?;
+    ensure!(asked.status == 202, "POST {SCANS}: {} {}", asked.status, asked.text());
+    wait_for(target, "running")?;
+    let beside = round(target, args, rate)?;
+    let still = state(target)? == "running";
+    wait_for(target, "succeeded")?;
+    let after = round(target, args, rate)?;
+    for (name, latencies) in [("quiet", &before), ("scanning", &beside), ("quiet", &after)] {
+        let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize] * 1e3;
+        println!("{name:>9}: p50 {:.2} ms, p99 {:.2} ms, {} pulls", at(0.5), at(0.99), latencies.len());
+    }
+    ensure!(still, "the scan ended before the round did: give it more --images");
+    let p99 = |latencies: &[f64]| latencies[(latencies.len() - 1) * 99 / 100];
+    println!("p99 while scanning: {:.2} × quiet", p99(&beside) / p99(&before).max(p99(&after)));
+    Ok(())
+}
+
+/// An image with a layer that no registry has seen: source-like files and packages.
+fn push(target: &BenchTarget, n: u64, layer_mib: u64) -> anyhow::Result<()> {
+    let length = usize::try_from(layer_mib)? * (1 << 20) / FILES;
+    let text: Vec<u8> = noise(n, length).into_iter().map(|byte| b' ' + byte % 95).collect();
+    let mut layer = LayerBuilder::default();
+    for file in 0..FILES {
+        let mut content = format!("// {n} {file}\n").into_bytes();
+        content.extend_from_slice(&text);
+        layer.file(&format!("app/src/{}/{file}.js", file % 50), 0o644, &content)?;
+        if file % 20 == 0 {
+            let package = format!(r#"{{"name":"package-{file}","version":"1.{n}.0"}}"#);
+            layer.file(
+                &format!("app/node_modules/package-{file}/package.json"),
+                0o644,
+                package.as_bytes(),
+            )?;
+        }
+    }
+    let layer = layer.finish()?;
+    let config =
+        bytes_of(&serde_json::json!({ "architecture": "amd64", "os": "linux", "author": n.to_string() }));
+    for blob in [&layer, &config] {
+        target.target.push_blob(REPO, blob)?;
+    }
+    target.target.push_manifest(REPO, &format!("v{n}"), OCI_MANIFEST, &manifest(&config, &[&layer]))?;
+    Ok(())
+}
+
+/// Pulls at this rate for the round's length; latencies in seconds, sorted.
+fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Vec<f64>> {
+    let pause = Duration::from_secs_f64(args.connections as f64 / rate);
+    let mut operations: Vec<Operation<'_>> =
+        (0..args.connections).map(|n| Operation::new(target, WORK, false, n)).collect();
+    for operation in &mut operations {
+        operation.once()?;
+    }
+    let start = Instant::now();
+    let end = start + Duration::from_secs(args.seconds);
+    let results: Vec<anyhow::Result<Vec<f64>>> = std::thread::scope(|scope| {
+        let worker = |(n, operation): (usize, &mut Operation<'_>)| {
+            let mut due = start + pause.mul_f64(n as f64 / args.connections as f64);
+            let mut latencies = Vec::new();
+            while due < end {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                operation.once()?;
+                latencies.push(due.elapsed().as_secs_f64());
+                due += pause;
+            }
+            Ok(latencies)
+        };
+        let tasks: Vec<_> =
+            operations.iter_mut().enumerate().map(|each| scope.spawn(move || worker(each))).collect();
+        tasks
+            .into_iter()
+            .map(|task| task.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked"))))
+            .collect()
+    });
+    let mut latencies = Vec::new();
+    for result in results {
+        latencies.extend(result?);
+    }
+    ensure!(!latencies.is_empty(), "nothing was pulled");
+    latencies.sort_by(f64::total_cmp);
+    Ok(latencies)
+}
+
+fn state(target: &BenchTarget) -> anyhow::Result<String> {
+    let scans = target.target.fetch(SCANS)?.json();
+    Ok(scans[0]["state"].as_str().unwrap_or_default().to_owned())
+}
+
+fn wait_for(target: &BenchTarget, wanted: &str) -> anyhow::Result<()> {
+    let end = Instant::now() + Duration::from_mins(5);
+    while Instant::now() < end {
+        let state = state(target)?;
+        if state == wanted {
+            return Ok(());
+        }
+        ensure!(state != "failed", "the scan failed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bail!("the scan is not {wanted} after five minutes")
+}
