@@ -8,7 +8,7 @@ use std::path::Path;
 
 use http::Method;
 use policy::{Role, Visibility};
-use registry::admin::UserChange;
+use registry::admin::{ScannerChange, UserChange};
 use serde_json::{Value, json};
 
 use crate::test_app::{Answer, MANIFEST, PASSWORD, TestApp, golden, image};
@@ -41,6 +41,8 @@ struct World {
     upload: String,
     report: String,
     token: String,
+    /// Harbor's name of the one registered scanner.
+    scanner: String,
 }
 
 impl World {
@@ -72,6 +74,15 @@ impl World {
         let member = member.expect("a member")["id"].as_i64().expect("an id");
         let token = app.token("project-admin", "repository:acme/other:pull,push,delete").await;
         let victim = app.id_of("victim").get();
+        // It is nowhere: nobody may be asked anything here.
+        let change = ScannerChange {
+            description: String::new(),
+            url: "http://127.0.0.1:1".to_owned(),
+            credentials: None,
+            disabled: true,
+        };
+        app.registry.put_scanner(&app.admin(), "sonde", &change).await.expect("a scanner");
+        let scanner = app.registry.scanners().await.expect("scanners").remove(0).uuid;
         let roles = app.get("/api/v1/roles").await.json();
         let role = roles.as_array().expect("roles").iter().find(|it| it["user"] == "auditor");
         let role = role.expect("a role")["id"].as_i64().expect("an id");
@@ -85,6 +96,7 @@ impl World {
             upload: String::new(),
             report,
             token,
+            scanner,
         }
     }
 
@@ -127,6 +139,8 @@ impl World {
             .replace("{tag}", "v1")
             .replace("{report}", &self.report)
             .replace("{search}", "pads")
+            .replace("{scanner}", if path.starts_with("/api/v1") { "sonde" } else { &self.scanner })
+            .replace("{result}", "ci")
             .replace("{export}", &self.exports(actor, path).await)
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
@@ -207,6 +221,27 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
         ("GET", "/api/v1/search/images" | "/api/v1/search/images.csv") => {
             return (format!("{target}?q=left-pad"), Body::None);
+        }
+        ("PUT", "/api/v1/scanners/{scanner}") => {
+            Body::Json(json!({ "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("PUT", "/api/v1/system/scanners" | "/api/v1/projects/{project}/scanners") => {
+            Body::Json(json!({ "scanners": ["Bonded", "sonde"], "counting": "union" }))
+        }
+        ("PUT", path) if path.ends_with("/scan/results/{result}") => Body::Json(json!({
+            "version": "2.1.0",
+            "runs": [{ "tool": { "driver": { "name": "Trivy", "rules": [] } }, "results": [] }],
+        })),
+        ("POST", "/api/v2.0/scanners") => {
+            Body::Json(json!({ "name": "other", "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("POST", "/api/v2.0/scanners/ping") => Body::Json(json!({ "url": "http://127.0.0.1:1" })),
+        ("PUT", "/api/v2.0/scanners/{scanner}") => {
+            Body::Json(json!({ "name": "sonde", "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("PATCH", "/api/v2.0/scanners/{scanner}") => Body::Json(json!({ "is_default": true })),
+        ("PUT", "/api/v2.0/projects/{project}/scanner") => {
+            Body::Json(json!({ "uuid": "b0dded00-5ca4-4000-8000-000000000001" }))
         }
         ("PUT", "/api/v1/search/saved/{search}") => Body::Json(json!({ "q": "left-pad" })),
         ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {

@@ -93,14 +93,14 @@ fn results_of() -> Routes {
         )
         .add(
             Method::PUT,
-            &of("results/{name}"),
+            &of("results/{result}"),
             scanners::upload,
             about("put_scan_result", "Keeps what another scanner said of an image, in its own form.")
                 .body::<serde_json::Value>(),
         )
         .add(
             Method::DELETE,
-            &of("results/{name}"),
+            &of("results/{result}"),
             scanners::take_back,
             about("delete_scan_result", "Takes an uploaded result away."),
         )
