@@ -10,7 +10,7 @@ mod upkeep;
 use open::Purpose;
 pub use open::settings;
 pub use scanning::scanner;
-pub(crate) use scanning::{feeds, forms};
+pub(crate) use scanning::{feeds, forms, guard};
 pub use upkeep::runner;
 
 use std::sync::Arc;

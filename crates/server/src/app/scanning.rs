@@ -18,7 +18,9 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
     let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let ca_pem = scan.ca_file.as_deref().map(read).transpose().context("scan.ca_file")?;
     // Who writes the configuration may connect to anything from here anyway.
-    let client = Client::new(&Options { ca_pem, plain_http: false, guard: Guard::anywhere() })?;
+    let client =
+        Client::new(&Options { ca_pem: ca_pem.clone(), plain_http: false, guard: Guard::anywhere() })?;
+    let remote = Client::new(&Options { ca_pem, plain_http: scan.plain_http, guard: guard(config)? })?;
     let keychain = match scan.auth_file.as_deref() {
         Some(path) => Keychain::parse(&read(path)?).context("scan.auth_file")?,
         None => Keychain::default(),
@@ -33,6 +35,7 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
         layer_timeout: scan.layer_timeout.std(),
         max_feed_age: scan.max_feed_age.std(),
         cache: config.server.data_dir.join("cache"),
+        remote,
     };
     let fetcher = Fetcher::new(client, keychain);
     Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)?))
@@ -41,6 +44,11 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
 /// The feeds of the configuration.
 pub(crate) fn feeds(config: &Config) -> anyhow::Result<Vec<Feed>> {
     feeds::parse(&config.scan.feeds).context("scan.feeds")
+}
+
+/// Where images are fetched from that callers name.
+pub(crate) fn guard(config: &Config) -> anyhow::Result<Guard> {
+    config.scan.permit.iter().try_fold(Guard::public(), |guard, rule| Ok(guard.permit(rule)?))
 }
 
 /// The forms of bills of materials of the configuration.

@@ -12,7 +12,7 @@ use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
 use workers::index::{AskSavedJob, Index, IndexDuty};
 use workers::scan::{
-    self, CatalogueJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RefreshFeeds, ScanAllJob,
+    self, AdapterJob, CatalogueJob, FeedsJob, Forget, ForgetScansJob, JudgeJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -42,6 +42,7 @@ pub fn runner(
         .job(FsckJob(Arc::clone(registry)))
         .job(CatalogueJob(Arc::clone(scanner)))
         .job(JudgeJob(Arc::clone(scanner)))
+        .job(AdapterJob(Arc::clone(scanner)))
         .job(ScanAllJob(Arc::clone(scanner)))
         .job(FeedsJob(Arc::clone(scanner)))
         .job(ForgetScansJob(Arc::clone(registry)))

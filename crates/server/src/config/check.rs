@@ -108,7 +108,10 @@ impl Config {
         if let Err(error) = crate::app::feeds(self) {
             return Some(said("scan.feeds", error));
         }
-        crate::app::forms(self).err().map(|error| said("scan.sbom", error))
+        if let Err(error) = crate::app::forms(self) {
+            return Some(said("scan.sbom", error));
+        }
+        crate::app::guard(self).err().map(|error| said("scan.permit", error))
     }
 
     fn wrong_storage(&self) -> Option<(bool, &'static str, &'static str)> {

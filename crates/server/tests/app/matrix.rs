@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::test_app::{Answer, MANIFEST, PASSWORD, TestApp, golden, image};
 
 /// The callers, least right first.
-const ACTORS: [&str; 10] = [
+const ACTORS: [&str; 11] = [
     "anonymous",
     "narrow-token",
     "stranger",
@@ -23,6 +23,7 @@ const ACTORS: [&str; 10] = [
     "developer",
     "maintainer",
     "project-admin",
+    "scanner-user",
     "auditor",
     "system-admin",
 ];
@@ -51,9 +52,10 @@ impl World {
             app.user(role.name()).await;
             app.member("acme", role.name(), role).await;
         }
-        for name in ["stranger", "auditor", "system-admin", "victim"] {
+        for name in ["stranger", "scanner-user", "auditor", "system-admin", "victim"] {
             app.user(name).await;
         }
+        app.system_role("scanner-user", Role::ScannerUser).await;
         app.system_role("auditor", Role::Auditor).await;
         app.system_role("system-admin", Role::SystemAdmin).await;
         app.member("acme", "victim", Role::Guest).await;
@@ -127,6 +129,7 @@ impl World {
             .replace("{tag}", "v1")
             .replace("{report}", &self.report)
             .replace("{search}", "pads")
+            .replace("{scan}", &self.adapter_scan(actor, path).await)
             .replace("{export}", &self.exports(actor, path).await)
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
@@ -140,6 +143,15 @@ impl World {
         }
         let ask = self.app.ask("POST", "/api/v2.0/export/cve").by(actor).json(&json!({}));
         ask.send().await.expect(http::StatusCode::OK).json()["id"].to_string()
+    }
+
+    /// A scan for another registry that the caller asked for, or none for callers who cannot ask for one.
+    async fn adapter_scan(&self, actor: &str, path: &str) -> String {
+        if !path.contains("{scan}") || actor == "anonymous" || actor == "narrow-token" {
+            return "1".to_owned();
+        }
+        let ask = self.app.ask("POST", "/scanner/api/v1/scan").by(actor).json(&adapter_request());
+        ask.send().await.json()["id"].as_str().unwrap_or("1").to_owned()
     }
 
     /// An upload of the caller's own, or of the administrator for callers who cannot open one.
@@ -156,6 +168,14 @@ enum Body {
     None,
     Json(Value),
     Bytes(&'static str, Vec<u8>),
+}
+
+/// A request of another registry: refused before it is asked anything, since its address is no public one.
+fn adapter_request() -> Value {
+    json!({
+        "registry": { "url": "http://127.0.0.1:1", "authorization": "" },
+        "artifact": { "repository": "library/app", "digest": oci::Digest::sha256(b"x") },
+    })
 }
 
 /// The address and body of a route's sample. Add a row for a new route: what would succeed for an administrator.
@@ -215,6 +235,7 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v2.0/system/CVEAllowlist") => {
             Body::Json(json!({ "items": [{ "cve_id": "CVE-2024-0001" }] }))
         }
+        ("POST", "/scanner/api/v1/scan") => Body::Json(adapter_request()),
         ("POST", "/api/v2.0/export/cve") => Body::Json(json!({ "job_name": "all" })),
         ("PATCH", "/api/v1/projects/{project}/repositories/{repository}")
         | ("PUT", "/api/v2.0/projects/{project}/repositories/{repository}") => {

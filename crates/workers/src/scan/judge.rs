@@ -11,7 +11,7 @@ use vuln::report::ScanReport;
 
 use super::image::Image;
 use super::quiet::quietly;
-use super::report::{Made, Parts, Sources};
+use super::report::{Made, NO_ADVISORIES, Parts, Sources};
 use super::{Scanner, Target, catalogue, sbom};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -153,7 +153,7 @@ fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict 
 /// Why a report is not the whole truth, if it is not.
 fn incomplete(report: &ScanReport) -> Option<String> {
     let Some(found) = &report.vulnerabilities else {
-        return Some("there are no advisories: name feeds in `scan.feeds`".to_owned());
+        return Some(NO_ADVISORIES.to_owned());
     };
     let first = report.problems.first().or_else(|| found.problems.first())?;
     let more = report.problems.len() + found.problems.len() - 1;

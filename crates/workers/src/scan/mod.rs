@@ -8,6 +8,7 @@
 //! Invariants: what could not be read is `failed`, what could not be judged `incomplete`, never clean; a failed attempt
 //! leaves the last verdict; layers are read on threads of the lowest priority.
 
+mod adapter;
 mod advisories;
 mod attest;
 mod catalogue;
@@ -22,6 +23,7 @@ mod report;
 mod sbom;
 mod sweep;
 
+pub use adapter::{AdapterJob, AdapterReport, AdapterTarget};
 pub use advisories::{Advisories, Current, Pointer};
 pub use attest::{KeyError, Signer};
 pub use catalogue::CatalogueJob;
@@ -42,6 +44,7 @@ use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use upstream::Client;
 use upstream::feeds::{Feed, Fetcher};
 use vuln::sbom::Format;
 use vuln::secrets::SecretRules;
@@ -77,6 +80,8 @@ pub struct Settings {
     pub max_feed_age: Duration,
     /// Where this process keeps its copy of the advisories.
     pub cache: PathBuf,
+    /// Fetches images of other registries, where callers name these.
+    pub remote: Client,
 }
 
 /// Reports made at the same time by one process; each holds an inventory.
@@ -138,6 +143,17 @@ impl Scanner {
     fn store(&self) -> &Store {
         self.registry.store()
     }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// An artifact to be scanned.
