@@ -17,7 +17,7 @@ use crate::test_app::{MANIFEST, TestApp};
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A layer with these files.
-fn layer(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
@@ -29,13 +29,13 @@ fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     archive.into_inner().expect("an archive")
 }
 
-fn left_pad(version: &str) -> Vec<u8> {
+pub(crate) fn left_pad(version: &str) -> Vec<u8> {
     let package = json!({ "name": "left-pad", "version": version });
     layer(&[("app/node_modules/left-pad/package.json", &package.to_string())])
 }
 
 /// Writes the one feed, with an advisory for left-pad below `fixed`, of this severity.
-fn feed(dir: &Path, fixed: &str, severity: &str) {
+pub(crate) fn feed(dir: &Path, fixed: &str, severity: &str) {
     let advisory = json!({
         "id": "GHSA-xxxx-yyyy-zzzz", "modified": format!("2024-01-01T00:00:{:02}Z", fixed.len()),
         "aliases": ["CVE-2024-0001"], "summary": "left-pad pads right",
@@ -60,7 +60,7 @@ async fn scanning(dir: &Path) -> TestApp {
     app
 }
 
-async fn enqueue(app: &TestApp, job: metadata::jobs::NewJob) {
+pub(crate) async fn enqueue(app: &TestApp, job: metadata::jobs::NewJob) {
     let store = app.registry.store();
     let mut tx = store.begin().await.expect("a transaction");
     metadata::jobs::enqueue(&mut tx, store.next_id().await.expect("an id"), store.now(), job);
@@ -68,7 +68,7 @@ async fn enqueue(app: &TestApp, job: metadata::jobs::NewJob) {
 }
 
 /// Asks the feeds for what is new, and does what follows.
-async fn refresh(app: &TestApp) {
+pub(crate) async fn refresh(app: &TestApp) {
     let job = FeedsJob::request(&RefreshFeeds::default(), app.registry.store().now()).expect("a job");
     enqueue(app, job).await;
     app.idle().await;
@@ -77,7 +77,7 @@ async fn refresh(app: &TestApp) {
 }
 
 /// Pushes an image with these layers.
-async fn push(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>]) -> Digest {
+pub(crate) async fn push(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>]) -> Digest {
     let ids: Vec<String> = layers.iter().map(|layer| Digest::sha256(layer).to_string()).collect();
     let config = json!({ "architecture": "amd64", "os": "linux", "config": { "User": "app" },
         "rootfs": { "type": "layers", "diff_ids": ids } });
@@ -99,7 +99,7 @@ async fn push_with(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>], con
     put(app, repo, tag, MANIFEST, &manifest).await
 }
 
-async fn put(app: &TestApp, repo: &str, reference: &str, kind: &str, manifest: &Value) -> Digest {
+pub(crate) async fn put(app: &TestApp, repo: &str, reference: &str, kind: &str, manifest: &Value) -> Digest {
     let path = format!("/v2/{repo}/manifests/{reference}");
     let ask = app.ask("PUT", &path).by(ADMIN).bytes(kind, manifest.to_string().into_bytes());
     let answer = ask.send().await.expect(StatusCode::CREATED);

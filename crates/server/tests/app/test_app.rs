@@ -20,7 +20,9 @@ use serde_json::{Value, json};
 use server::app::{self, App};
 use server::config::Config;
 use server::http::request_id::RequestIds;
-use server::http::{ConnectionInfo, RequestContext, TrustedProxies};
+use server::http::{
+    ConnectionInfo, Limits, Listener, Observer, Outcome, RequestContext, Server, TrustedProxies,
+};
 use server::telemetry::ops::{self, MetricsAccess};
 use server::telemetry::{Health, Metrics};
 use tower_service::Service as _;
@@ -39,6 +41,14 @@ fn cheap_hash() -> String {
     let cheap = argon2::Params::new(8, 1, 1, None).expect("parameters");
     let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
     hasher.hash_password(PASSWORD.as_bytes()).expect("a hash").to_string()
+}
+
+/// Nobody watches the requests.
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn began(&self) {}
+    fn ended(&self, _: &Outcome<'_>) {}
 }
 
 /// The application in one process. Dropped with work left over, it fails its test: end with [`TestApp::idle`].
@@ -126,6 +136,17 @@ impl TestApp {
         let done = self.runner.run_to_idle().await.expect("the jobs run to idle");
         let left = self.runner.left_over().await.expect("what is left");
         assert_eq!((done.failed, done.retried), (0, 0), "jobs failed; left over: {left:?}");
+    }
+
+    /// Serves it on a socket of this machine for as long as the test runs; where.
+    pub(crate) async fn listen(&self) -> url::Url {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let listener = Listener::bind(address).await.expect("a socket");
+        let address = listener.local_addr().expect("its address");
+        let limits = Limits::from(&*self.config);
+        let server = Arc::new(Server::new(limits, Arc::new(Unwatched), TrustedProxies::default(), 7));
+        tokio::spawn(server.serve(listener, self.router.clone()));
+        format!("http://{address}").parse().expect("an address")
     }
 
     /// The administrator, calling use cases directly.

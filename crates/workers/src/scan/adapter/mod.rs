@@ -11,7 +11,7 @@ pub use report::AdapterReport;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metadata::Tx;
@@ -82,6 +82,8 @@ impl Job for AdapterJob {
 struct Fetched {
     remote: Arc<RemoteImage>,
     image: Image,
+    /// When it was begun: fetching and reading together have the time of the allowance.
+    begun: Instant,
 }
 
 impl AdapterJob {
@@ -107,7 +109,7 @@ impl AdapterJob {
         for ((done, layer), digest) in (1..).zip(&layers).zip(&wanted) {
             context.check()?;
             if !known.contains_key(digest) {
-                let content = self.read(row, &fetched.remote, layer, digest, context).await?;
+                let content = self.read(row, &fetched, layer, digest, context).await?;
                 known.insert(*digest, content);
             }
             context.progress(done, Some(total));
@@ -132,14 +134,16 @@ impl AdapterJob {
     async fn read(
         &self,
         row: &AdapterScanRow,
-        remote: &Arc<RemoteImage>,
+        fetched: &Fetched,
         layer: &ImageLayer,
         digest: &Digest,
         context: &JobContext,
     ) -> Result<Bytes, JobError> {
         context.info(format!("reading layer {digest}"));
-        let (remote, path) = (Arc::clone(remote), layer.path.clone());
-        let (rules, allowed) = (Arc::clone(&self.0.rules), self.0.settings.layer_timeout);
+        let (remote, path) = (Arc::clone(&fetched.remote), layer.path.clone());
+        let rules = Arc::clone(&self.0.rules);
+        let left = ALLOWANCE.time.saturating_sub(fetched.begun.elapsed());
+        let allowed = self.0.settings.layer_timeout.min(left);
         let (_stop, stopped) = StopOnDrop::new();
         let content = quiet(context, move || {
             let files = |path: &str| remote.open_file(path);
@@ -193,6 +197,7 @@ async fn quiet<T: Send + 'static>(
 
 /// Fetches the manifest and the configuration.
 fn open(runtime: Handle, registry: Registry, digest: &Digest) -> Result<Fetched, JobError> {
+    let begun = Instant::now();
     let remote = RemoteImage::open(runtime, registry, ALLOWANCE).map_err(|error| of(&error))?;
     let files = |path: &str| remote.open_file(path);
     let image = find_image(&files, &Choice::default()).map_err(|error| of_scan(&error))?;
@@ -201,7 +206,7 @@ fn open(runtime: Handle, registry: Registry, digest: &Digest) -> Result<Fetched,
         // The report of one platform would pass for that of all.
         return Err(JobError::failed("it is an index of images; have each of them scanned"));
     }
-    Ok(Fetched { remote: Arc::new(remote), image })
+    Ok(Fetched { remote: Arc::new(remote), image, begun })
 }
 
 fn unread(image: &Image) -> Vec<Problem> {
