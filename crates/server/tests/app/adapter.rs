@@ -8,6 +8,7 @@ use axum::Router;
 use http::StatusCode;
 use oci::Digest;
 use policy::{Role, Visibility};
+use registry::adapter::MOST_WAITING;
 use registry::admin::ADMIN;
 use serde_json::{Value, json};
 use upstream::adapter::{Adapter, AdapterError, Authorization, Progress, Wanted, check, wire};
@@ -412,6 +413,45 @@ async fn a_registry_that_is_away_is_tried_again_and_then_said() {
     }
     let said = failure(&adapter, &id).await;
     assert!(said.contains("cannot be reached"), "{said}");
+}
+
+#[tokio::test]
+async fn a_scan_whose_processes_die_ends_too_and_no_caller_asks_without_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanner(dir.path(), &[]).await;
+    let adapter = client(&app, "harbor").await;
+    let address: Url = "https://harbor.test".parse().expect("an address");
+    let image = Digest::sha256(b"x");
+    let id = basic(&adapter, &address, &image).await;
+    let (store, lease) = (app.registry.store(), Duration::from_secs(30));
+    // Three processes take it, and none says a word any more; the fourth finds out.
+    for taken in [1, 1, 1, 0] {
+        let claimed = metadata::jobs::claim(store, "a process", &["adapter_scan"], lease, 1).await;
+        assert_eq!(claimed.expect("jobs").len(), taken);
+        if taken == 1 {
+            let later = adapter.report(&id, &VULNERABILITIES).await.expect("an answer");
+            assert!(matches!(later, Progress::Later(_)));
+        }
+        app.advance(Duration::from_mins(1)).await;
+    }
+    let said = failure(&adapter, &id).await;
+    assert!(said.contains("its process died"), "{said}");
+
+    for _ in 1..MOST_WAITING {
+        basic(&adapter, &address, &image).await;
+    }
+    let body = serde_json::to_value(request(&address, "", &image)).expect("JSON");
+    let full = app.ask("POST", SCAN).by("harbor").json(&body).send().await;
+    let full = full.expect(StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(full.header("content-type"), wire::ERROR);
+    app.ask("POST", SCAN).by("other").json(&body).send().await.expect(StatusCode::ACCEPTED);
+    for job in metadata::jobs::list(store, "adapter_scan", None, 1000).await.expect("jobs") {
+        if job.state == metadata::jobs::JobState::Queued {
+            let mut tx = store.begin().await.expect("a transaction");
+            metadata::jobs::cancel(&mut tx, job.id, store.now());
+            store.commit(tx).await.expect("a commit");
+        }
+    }
 }
 
 #[tokio::test]
