@@ -115,6 +115,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::leases::STATEMENTS,
     crate::suite::STATEMENTS,
     crate::model::access::STATEMENTS,
+    crate::model::adapter::STATEMENTS,
     crate::model::artifact::STATEMENTS,
     crate::model::audit::STATEMENTS,
     crate::model::blob::STATEMENTS,

@@ -37,11 +37,13 @@ pub enum Permission {
     ReadSystem,
     /// Change the system's settings and run its maintenance.
     ManageSystem,
+    /// Have images of other registries scanned.
+    UseScanner,
 }
 
 impl Permission {
     /// Every permission.
-    pub const LIST: [Self; 13] = [
+    pub const LIST: [Self; 14] = [
         Self::ReadProject,
         Self::Pull,
         Self::Push,
@@ -55,6 +57,7 @@ impl Permission {
         Self::ManageUsers,
         Self::ReadSystem,
         Self::ManageSystem,
+        Self::UseScanner,
     ];
 
     /// The name on the wire.
@@ -73,6 +76,7 @@ impl Permission {
             Self::ManageUsers => "manage-users",
             Self::ReadSystem => "read-system",
             Self::ManageSystem => "manage-system",
+            Self::UseScanner => "use-scanner",
         }
     }
 }
@@ -163,13 +167,15 @@ pub enum Role {
     Auditor,
     /// Create projects.
     ProjectCreator,
+    /// Have images of other registries scanned.
+    ScannerUser,
 }
 
 const LIMITED_GUEST: Permissions = Permissions::of(&[Permission::ReadProject, Permission::Pull]);
 
 impl Role {
     /// Every role, project roles first.
-    pub const LIST: [Self; 8] = [
+    pub const LIST: [Self; 9] = [
         Self::ProjectAdmin,
         Self::Maintainer,
         Self::Developer,
@@ -178,6 +184,7 @@ impl Role {
         Self::SystemAdmin,
         Self::Auditor,
         Self::ProjectCreator,
+        Self::ScannerUser,
     ];
 
     /// The name on the wire.
@@ -191,12 +198,13 @@ impl Role {
             Self::SystemAdmin => "system-admin",
             Self::Auditor => "auditor",
             Self::ProjectCreator => "project-creator",
+            Self::ScannerUser => "scanner-user",
         }
     }
 
     /// Whether the role is given in a project; else it is given on the system.
     pub fn is_project_role(self) -> bool {
-        !matches!(self, Self::SystemAdmin | Self::Auditor | Self::ProjectCreator)
+        !matches!(self, Self::SystemAdmin | Self::Auditor | Self::ProjectCreator | Self::ScannerUser)
     }
 
     /// What the role may do.
@@ -220,6 +228,7 @@ impl Role {
             Self::SystemAdmin => Permissions::ALL,
             Self::Auditor => guest | Permissions::of(&[Permission::ReadProjectAudit, Permission::ReadSystem]),
             Self::ProjectCreator => Permissions::of(&[Permission::CreateProject]),
+            Self::ScannerUser => Permissions::of(&[Permission::UseScanner]),
         }
     }
 }
@@ -227,7 +236,7 @@ impl Role {
 /// The text names no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "role is not one of project-admin, maintainer, developer, guest, limited-guest, system-admin, auditor, project-creator"
+    "role is not one of project-admin, maintainer, developer, guest, limited-guest, system-admin, auditor, project-creator, scanner-user"
 )]
 pub struct RoleError;
 
@@ -265,6 +274,7 @@ mod tests {
             Permission::ManageUsers,
             Permission::ReadSystem,
             Permission::ManageSystem,
+            Permission::UseScanner,
         ];
         for role in Role::LIST.into_iter().filter(|role| role.is_project_role()) {
             assert!(system.iter().all(|permission| !role.permissions().has(*permission)), "{role}");

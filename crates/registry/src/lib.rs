@@ -4,6 +4,7 @@
 //! one transaction. It knows nothing of HTTP. Bytes are durable before rows name them, rows commit before an answer.
 
 pub mod access;
+pub mod adapter;
 pub mod admin;
 pub mod audit;
 pub mod authn;

@@ -10,7 +10,7 @@ mod upkeep;
 use open::Purpose;
 pub use open::settings;
 pub use scanning::scanner;
-pub(crate) use scanning::{feeds, forms, registry_url};
+pub(crate) use scanning::{feeds, forms, guard, registry_url};
 pub use upkeep::runner;
 
 use std::sync::Arc;

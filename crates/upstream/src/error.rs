@@ -109,6 +109,19 @@ pub enum UpstreamError {
     Credentials(String),
 }
 
+impl UpstreamError {
+    /// Whether the same question may be answered a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Write(_) => true,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+}
+
 fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; are credentials needed, or others?",

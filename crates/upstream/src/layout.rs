@@ -82,9 +82,9 @@ impl RemoteImage {
     ///
     /// # Errors
     /// It cannot be fetched or read; the allowance is spent.
-    pub fn open_file(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+    pub fn open_file(&self, path: &str) -> io::Result<Option<Box<dyn Read>>> {
         if path == "index.json" {
-            return Ok(Some(Box::new(Cursor::new(&self.index))));
+            return Ok(Some(Box::new(Cursor::new(self.index.clone()))));
         }
         let mut parts = path.split('/');
         let (Some("blobs"), Some(algorithm), Some(hex), None) =

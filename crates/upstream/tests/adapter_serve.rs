@@ -33,6 +33,8 @@ fn a_request_means_what_it_enables() {
     assert_eq!(one.sboms, ["application/spdx+json"]);
     assert_eq!(enable(serde_json::json!([{ "type": "dreams" }])).expect_err("unknown").status, 501);
     assert!(!format!("{all:?}").contains("t0ken"));
+    let place = format!("https://core.harbor.example/library/mongo@{}", Digest::sha256(b"x"));
+    assert_eq!(all.place(), place);
 }
 
 #[test]
@@ -47,6 +49,7 @@ fn what_cannot_be_is_refused_by_its_field() {
         ("/artifact/repository", "../etc", 422),
         ("/artifact/digest", "latest", 422),
         ("/artifact/mime_type", "application/vnd.cncf.helm.config.v1+json", 501),
+        ("/artifact/mime_type", "application/vnd.oci.image.index.v1+json", 501),
     ] {
         assert_eq!(set(at, to).status, status, "{at} {to}");
     }

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use oci::Digest;
 use serde::Deserialize;
 
+use crate::layer::LayerSource;
 use crate::layer::decompress::Metered;
 use crate::layer::path::{normalise, resolve_link};
 use crate::layer::tar::{EntryKind, Tar};
@@ -24,6 +25,13 @@ const INDEX_DEPTH: usize = 4;
 pub trait Files {
     /// The file's bytes from their beginning, or none if there is no such file.
     fn open(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>>;
+}
+
+/// What opens named files by itself.
+impl<F: Fn(&str) -> io::Result<Option<Box<dyn Read>>>> Files for F {
+    fn open(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+        self(path)
+    }
 }
 
 /// Which image of several is meant.
@@ -71,6 +79,22 @@ impl ImageLayer {
     /// Whether the layer is a file system archive (and not, say, a signature or a model).
     pub fn is_archive(&self) -> bool {
         self.media_type.is_empty() || self.media_type.contains("tar")
+    }
+}
+
+/// A layer of a layout or archive as the stream that the cataloguer reads.
+pub struct LayerFile<'f> {
+    /// The layout or archive.
+    pub files: &'f dyn Files,
+    /// Name of the layer's file.
+    pub path: &'f str,
+}
+
+impl LayerSource for LayerFile<'_> {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        let missing =
+            || io::Error::new(io::ErrorKind::NotFound, format!("{} is not in the source", self.path));
+        self.files.open(self.path)?.ok_or_else(missing)
     }
 }
 

@@ -1,7 +1,9 @@
-//! Keeps the store's own tables small: transactions that nobody asks for any more, jobs that ended long ago.
+//! Keeps the store's own tables small: transactions that nobody asks for any more, jobs that ended long ago, scans for
+//! other registries that expired.
 
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
+use metadata::model::adapter;
 use metadata::{jobs, tx};
 use std::time::Duration;
 
@@ -43,12 +45,17 @@ impl Job for HousekeepingJob {
         let old_tx = store.now().minus(TRANSACTIONS);
         loop {
             context.check()?;
-            if !tx::has_older(store, old_tx).await? && !jobs::has_ended(store, old_job).await? {
+            let now = store.now();
+            if !tx::has_older(store, old_tx).await?
+                && !jobs::has_ended(store, old_job).await?
+                && !store.has_expired_adapter_scans(now).await?
+            {
                 return Ok(());
             }
             let mut value = store.begin().await?;
             tx::prune(&mut value, old_tx, BATCH);
             jobs::prune(&mut value, old_job, BATCH);
+            adapter::forget(&mut value, now, BATCH);
             value.relaxed();
             context.commit(value).await?;
         }

@@ -1,31 +1,15 @@
 //! The layers of an image, two at a time.
 
-use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vuln::image::{Files, Image, ImageLayer};
-use vuln::{
-    FileVisitor, LayerResult, LayerSource, Limits, Mode, ScanError, Watch, catalogue_layer_with, merge,
-};
+use vuln::image::{Files, Image, ImageLayer, LayerFile};
+use vuln::{FileVisitor, LayerResult, Limits, Mode, ScanError, Watch, catalogue_layer_with, merge};
 
 use super::{Archive, Catalogued, Visitors};
 
 /// More would not hold the memory bound; two use both cores of a small machine.
 const PARALLEL: usize = 2;
-
-struct Blob<'f> {
-    files: &'f (dyn Files + Sync),
-    path: &'f str,
-}
-
-impl LayerSource for Blob<'_> {
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        let missing =
-            || io::Error::new(io::ErrorKind::NotFound, format!("{} is not in the source", self.path));
-        self.files.open(self.path)?.ok_or_else(missing)
-    }
-}
 
 /// Catalogues and merges the layers of an image.
 pub(super) fn catalogue_image(
@@ -81,7 +65,7 @@ fn one(
     visitor: &mut dyn FileVisitor,
 ) -> Result<LayerResult, ScanError> {
     let result =
-        catalogue_layer_with(&Blob { files, path: &layer.path }, Mode::Image, limits, watch, visitor)?;
+        catalogue_layer_with(&LayerFile { files, path: &layer.path }, Mode::Image, limits, watch, visitor)?;
     match (&layer.diff_id, &result.diff_id) {
         (Some(stated), Some(found)) if stated != found => Err(ScanError::Malformed {
             what: "layer",

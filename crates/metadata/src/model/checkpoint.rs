@@ -380,6 +380,8 @@ mod tests {
     const LEFT_OUT: [&str; 34] = [
         "access_generation",
         "access_removed",
+        "adapter_layer",
+        "adapter_scan",
         "audit",
         "audit_key",
         "audit_seal",

@@ -4,6 +4,7 @@
 //! names) say what the plan relied on. Not found is `Ok(None)`.
 
 pub mod access;
+pub mod adapter;
 pub mod artifact;
 pub mod audit;
 pub mod blob;

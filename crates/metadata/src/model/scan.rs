@@ -36,9 +36,9 @@ crate::statements! {
     WAITING = Scan "SELECT state, count(*) FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND priority = $2 AND state IN ('queued', 'running') GROUP BY state";
     CANCEL_WAITING = Write "UPDATE job SET state = 'cancelled', cancel_requested = 1, finished_at = $3 WHERE kind IN (SELECT value FROM bonded_texts($1)) AND priority = $2 AND state = 'queued'";
     FORGET_SCANS = Write "DELETE FROM scan WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = scan.digest)";
-    FORGET_LAYERS = Write "DELETE FROM layer_catalogue WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = layer_catalogue.digest)";
+    FORGET_LAYERS = Write "DELETE FROM layer_catalogue WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = layer_catalogue.digest) AND NOT EXISTS (SELECT 1 FROM adapter_layer a WHERE a.digest = layer_catalogue.digest)";
     LOOSE_SCANS = Scan "SELECT s.digest FROM scan s WHERE s.digest > $1 AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = s.digest) ORDER BY s.digest LIMIT $2";
-    LOOSE_LAYERS = Scan "SELECT l.digest FROM layer_catalogue l WHERE l.digest > $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = l.digest) ORDER BY l.digest LIMIT $2";
+    LOOSE_LAYERS = Scan "SELECT l.digest FROM layer_catalogue l WHERE l.digest > $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = l.digest) AND NOT EXISTS (SELECT 1 FROM adapter_layer a WHERE a.digest = l.digest) ORDER BY l.digest LIMIT $2";
     TOTALS = Scan "SELECT count(*), count(judged_at), sum(CASE WHEN critical > 0 OR high > 0 THEN 1 ELSE 0 END), CAST(COALESCE(sum(critical), 0) AS INT8), CAST(COALESCE(sum(high), 0) AS INT8), CAST(COALESCE(sum(medium), 0) AS INT8), CAST(COALESCE(sum(low), 0) AS INT8), CAST(COALESCE(sum(negligible), 0) AS INT8), CAST(COALESCE(sum(unknown), 0) AS INT8) FROM scan WHERE digest IN (SELECT m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.project_id IN (SELECT value FROM bonded_ints($1)))";
     WORST = Scan "SELECT s.digest, s.id, s.status, s.reason, s.attempted_at, s.job, s.judged_at, s.advisories, s.critical, s.high, s.medium, s.low, s.negligible, s.unknown, s.details, r.project_id, r.full_name FROM scan s JOIN manifest m ON m.digest = s.digest JOIN repository r ON r.id = m.repository_id WHERE s.judged_at IS NOT NULL AND r.project_id IN (SELECT value FROM bonded_ints($1)) ORDER BY s.worst DESC, s.critical DESC, s.high DESC, s.digest LIMIT $2";
 }
@@ -450,7 +450,7 @@ impl Store {
         self.rows(&LOOSE_SCANS, &params![last, limit]).await?.iter().map(|row| row.digest(0)).collect()
     }
 
-    /// Digests of catalogued layers whose blob is gone, in order after `last`.
+    /// Digests of catalogued layers whose blob is gone and that no other registry gave us, in order after `last`.
     pub async fn loose_layers(&self, last: &str, limit: u32) -> Result<Vec<Digest>, StoreError> {
         self.rows(&LOOSE_LAYERS, &params![last, limit]).await?.iter().map(|row| row.digest(0)).collect()
     }
@@ -546,7 +546,7 @@ pub fn forget_scans(tx: &mut Tx, digests: &[Digest]) {
     tx.step(&FORGET_SCANS, [texts(digests)], Expect::Any);
 }
 
-/// Forgets layers whose blob is gone.
+/// Forgets layers whose blob is gone and that no other registry gave us.
 pub fn forget_layers(tx: &mut Tx, digests: &[Digest]) {
     tx.step(&FORGET_LAYERS, [texts(digests)], Expect::Any);
 }

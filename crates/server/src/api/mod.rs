@@ -1,6 +1,7 @@
 //! The administration APIs: the native one (`/api/v1`) and Harbor's (`/api/v2.0`), two renderings of the same use
-//! cases. No handler decides anything.
+//! cases; and the scanner-adapter API (`/scanner/api/v1`). No handler decides anything.
 
+mod adapter;
 mod csv;
 mod cursor;
 mod denials;
@@ -19,9 +20,10 @@ use http::header::CONTENT_TYPE;
 
 use crate::routes::Routes;
 
-/// The routes of both APIs, and the document that describes the native one.
+/// The routes of all of them, and the document that describes the native one.
 pub fn routes() -> Routes {
     let apis = Routes::new().nest("/api/v1", v1::routes()).nest("/api/v2.0", harbor::routes());
+    let apis = apis.nest("/scanner/api/v1", adapter::routes());
     let apis = apis.layered(|router| router.layer(from_fn(denials::record)));
     let document = Bytes::from(openapi::document(apis.endpoints()).to_string());
     let show = async move || ([(CONTENT_TYPE, "application/json")], document.clone()).into_response();

@@ -1,5 +1,5 @@
 //! Every failure of a use case on the wire of the administration APIs: RFC 9457 for the native one, Harbor's list of
-//! errors for the other. One exhaustive match decides status and code for both.
+//! errors and its scanner-adapter API's document for the others. One exhaustive match decides status and code for all.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -8,6 +8,7 @@ use registry::{Error, Refusal};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
+use upstream::adapter::wire;
 
 /// A failure (RFC 9457).
 #[derive(Serialize, JsonSchema)]
@@ -21,8 +22,8 @@ pub(super) struct Document<'a> {
     detail: &'a str,
 }
 
-/// A failure, with its status and Harbor's code. It travels in the response's extensions, so that the router of
-/// Harbor's API can write it Harbor's way.
+/// A failure, with its status and Harbor's code. It travels in the response's extensions, so that the routers of
+/// Harbor's APIs can write it Harbor's way.
 #[derive(Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -88,6 +89,12 @@ impl Problem {
     pub(super) fn harbor(&self) -> Response {
         let document = json!({ "errors": [{ "code": self.code, "message": self.message }] });
         self.render("application/json", &document)
+    }
+
+    /// As the scanner-adapter API writes it.
+    pub(super) fn adapter(&self) -> Response {
+        let error = wire::ErrorMessage { message: self.message.clone() };
+        self.render(wire::ERROR, &json!(wire::ErrorResponse { error }))
     }
 
     fn render(&self, media_type: &'static str, document: &serde_json::Value) -> Response {

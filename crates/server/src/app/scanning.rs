@@ -24,10 +24,11 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
     let client = Client::new(&options)?;
     // Scanners stand beside the registry, mostly without certificates; administrators name them.
     let adapters = AdapterSettings {
-        options: Options { plain_http: true, ..options },
+        options: Options { plain_http: true, ..options.clone() },
         registry_url: registry_url(config)?,
         patience: Patience::default(),
     };
+    let remote = Client::new(&Options { plain_http: scan.plain_http, guard: guard(config)?, ..options })?;
     let keychain = match scan.auth_file.as_deref() {
         Some(path) => Keychain::parse(&read(path)?).context("scan.auth_file")?,
         None => Keychain::default(),
@@ -43,6 +44,7 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
         max_feed_age: scan.max_feed_age.std(),
         cache: config.server.data_dir.join("cache"),
         adapters,
+        remote,
     };
     let fetcher = Fetcher::new(client, keychain);
     Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)?))
@@ -63,6 +65,11 @@ pub(crate) fn registry_url(config: &Config) -> anyhow::Result<Option<Url>> {
 /// The feeds of the configuration.
 pub(crate) fn feeds(config: &Config) -> anyhow::Result<Vec<Feed>> {
     feeds::parse(&config.scan.feeds).context("scan.feeds")
+}
+
+/// Where images are fetched from that callers name.
+pub(crate) fn guard(config: &Config) -> anyhow::Result<Guard> {
+    config.scan.permit.iter().try_fold(Guard::public(), |guard, rule| Ok(guard.permit(rule)?))
 }
 
 /// The forms of bills of materials of the configuration.

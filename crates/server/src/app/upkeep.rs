@@ -12,8 +12,8 @@ use workers::audit::SealDuty;
 use workers::checkpoint::CheckpointDuty;
 use workers::index::{AskSavedJob, Index, IndexDuty};
 use workers::scan::{
-    self, CatalogueJob, CombineJob, ConsultJob, FeedsJob, Forget, ForgetScansJob, IndexBillJob, JudgeJob,
-    RecombineJob, RefreshFeeds, ScanAllJob,
+    self, AdapterJob, CatalogueJob, CombineJob, ConsultJob, FeedsJob, Forget, ForgetScansJob, IndexBillJob,
+    JudgeJob, RecombineJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
 use workers::{Job as _, JobError, Runner};
@@ -43,6 +43,7 @@ pub fn runner(
         .job(FsckJob(Arc::clone(registry)))
         .job(CatalogueJob(Arc::clone(scanner)))
         .job(JudgeJob(Arc::clone(scanner)))
+        .job(AdapterJob(Arc::clone(scanner)))
         .job(ScanAllJob(Arc::clone(scanner)))
         .job(FeedsJob(Arc::clone(scanner)))
         .job(IndexBillJob(Arc::clone(scanner)))

@@ -109,9 +109,12 @@ impl Config {
             return Some(said("scan.feeds", error));
         }
         if let Err(error) = crate::app::registry_url(self) {
-            return Some(("scan.registry_url", format!("{error:#}")));
+            return Some(said("scan.registry_url", error));
         }
-        crate::app::forms(self).err().map(|error| said("scan.sbom", error))
+        if let Err(error) = crate::app::forms(self) {
+            return Some(said("scan.sbom", error));
+        }
+        crate::app::guard(self).err().map(|error| said("scan.permit", error))
     }
 
     fn wrong_storage(&self) -> Option<(bool, &'static str, &'static str)> {

@@ -20,7 +20,7 @@ pub struct Scan {
     pub feeds_interval: Duration,
     /// Age from which a feed that was not renewed makes verdicts incomplete.
     pub max_feed_age: Duration,
-    /// Certificate authorities (PEM) that the feeds' hosts may have beside the system's.
+    /// Certificate authorities (PEM) that the feeds' hosts, and registries of others, may have beside the system's.
     pub ca_file: Option<PathBuf>,
     /// Credentials of registries that hold feeds, as `docker login` writes them.
     pub auth_file: Option<PathBuf>,
@@ -36,6 +36,12 @@ pub struct Scan {
     pub parallel: u16,
     /// Longest time for one layer.
     pub layer_timeout: Duration,
+    /// Hosts (`core.harbor.internal`), addresses and networks (`10.0.0.0/8`) beside the public internet's from which images
+    /// are fetched for those who use this registry as their scanner. Addresses within a network of your own are refused
+    /// otherwise.
+    pub permit: Vec<String>,
+    /// Whether these images may be fetched in clear text from other machines.
+    pub plain_http: bool,
 }
 
 impl Default for Scan {
@@ -52,6 +58,8 @@ impl Default for Scan {
             registry_url: None,
             parallel: 1,
             layer_timeout: Duration::from_secs(600),
+            permit: Vec::new(),
+            plain_http: false,
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Route {
     api,
     /// The Harbor API.
     harbor,
+    /// The scanner-adapter API.
+    scanner,
     /// The admission webhooks.
     admission,
     /// Health and metrics.
@@ -48,6 +50,7 @@ impl Route {
             "/healthz" | "/readyz" | "/metrics" => Self::ops,
             _ if path.starts_with("/api/v2.0") => Self::harbor,
             _ if path.starts_with("/api/") => Self::api,
+            _ if path.starts_with("/scanner/") => Self::scanner,
             _ if path.starts_with("/admission/") => Self::admission,
             _ => Self::ui,
         }
@@ -90,6 +93,7 @@ mod tests {
             ("/service/token", Route::token),
             ("/api/v1/projects", Route::api),
             ("/api/v2.0/projects", Route::harbor),
+            ("/scanner/api/v1/scan", Route::scanner),
             ("/healthz", Route::ops),
             ("/", Route::ui),
             ("/v2/x", Route::ui),

@@ -4,6 +4,7 @@
 //! Golden files are compared with what the code makes; `UPDATE_GOLDEN=1 cargo test --workspace --test app` writes them
 //! anew.
 
+mod adapter;
 mod answers;
 mod audit;
 mod commits;

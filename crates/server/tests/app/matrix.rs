@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::test_app::{Answer, MANIFEST, PASSWORD, TestApp, golden, image};
 
 /// The callers, least right first.
-const ACTORS: [&str; 10] = [
+const ACTORS: [&str; 11] = [
     "anonymous",
     "narrow-token",
     "stranger",
@@ -23,6 +23,7 @@ const ACTORS: [&str; 10] = [
     "developer",
     "maintainer",
     "project-admin",
+    "scanner-user",
     "auditor",
     "system-admin",
 ];
@@ -53,9 +54,10 @@ impl World {
             app.user(role.name()).await;
             app.member("acme", role.name(), role).await;
         }
-        for name in ["stranger", "auditor", "system-admin", "victim"] {
+        for name in ["stranger", "scanner-user", "auditor", "system-admin", "victim"] {
             app.user(name).await;
         }
+        app.system_role("scanner-user", Role::ScannerUser).await;
         app.system_role("auditor", Role::Auditor).await;
         app.system_role("system-admin", Role::SystemAdmin).await;
         app.member("acme", "victim", Role::Guest).await;
@@ -141,9 +143,13 @@ impl World {
             .replace("{search}", "pads")
             .replace("{scanner}", if path.starts_with("/api/v1") { "sonde" } else { &self.scanner })
             .replace("{result}", "ci")
+            .replace("{scan}", "1")
             .replace("{export}", &self.exports(actor, path).await)
             .replace("{digest}", if method == Method::DELETE { &loose } else { &blob })
             .replace("{upload}", &self.upload);
+        if path == "/scanner/api/v1/scan" {
+            return (target, Body::Json(adapter_request()));
+        }
         sample(method, path, target)
     }
 
@@ -170,6 +176,14 @@ enum Body {
     None,
     Json(Value),
     Bytes(&'static str, Vec<u8>),
+}
+
+/// A request of another registry: refused before it is asked anything, since its address is no public one.
+fn adapter_request() -> Value {
+    json!({
+        "registry": { "url": "http://127.0.0.1:1", "authorization": "" },
+        "artifact": { "repository": "library/app", "digest": oci::Digest::sha256(b"x") },
+    })
 }
 
 /// The address and body of a route's sample. Add a row for a new route: what would succeed for an administrator.

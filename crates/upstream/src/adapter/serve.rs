@@ -8,17 +8,14 @@ use super::wire::{
     self, Artifact, Capability, CapabilityKind, ErrorMessage, ErrorResponse, Metadata, SbomMediaTypes,
     ScanRequest, Scanner, essence,
 };
-use crate::{Client, Registry, UpstreamError};
+use crate::{Client, Registry, UpstreamError, place};
 
 /// Longest request.
 pub const MAX_REQUEST_BYTES: usize = 64 << 10;
-/// Manifests that are scanned.
-const MANIFESTS: [&str; 4] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
+/// Manifests that are scanned. An index is none of them: a Harbor that may send one does not send its images any more, and
+/// the report of one platform would pass for that of all.
+const MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 /// Forms in which an SBOM is given.
 const SBOM_MEDIA_TYPES: [&str; 2] = ["application/spdx+json", "application/vnd.cyclonedx+json"];
 
@@ -158,6 +155,21 @@ impl Accepted {
         }
         let authorization = request.registry.authorization;
         Ok(Self { base, repository, digest, authorization, artifact, vulnerabilities, sboms })
+    }
+
+    /// What is to be scanned, for records and messages.
+    pub fn place(&self) -> String {
+        format!("{}/{}@{}", place(&self.base).trim_end_matches('/'), self.repository, self.digest)
+    }
+
+    /// Digest of the manifest.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Name of the repository.
+    pub fn repository(&self) -> &RepoName {
+        &self.repository
     }
 
     /// The repository to pull from, with what the other side gave us for it.

@@ -11,7 +11,7 @@ use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update, changed_packages};
 
 use super::quiet::quietly;
-use super::{Current, Pointer, Scanner};
+use super::{Current, Pointer, Scanner, chain};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -133,7 +133,8 @@ async fn take(
         }
         None => String::new(),
     };
-    let fetched = scanner.fetcher.fetch(&feed.source, &known).await.map_err(|error| chain(&error))?;
+    let fetched =
+        scanner.fetcher.fetch(&feed.source, &known).await.map_err(|error| JobError::retry(chain(&error)))?;
     let Some(download) = fetched else { return Ok(None) };
     let draft = FeedDraft::new(feed.name.as_str(), source, now);
     let (draft, refusals) = quietly("advisories", move || import(draft, download)).await??;
@@ -146,7 +147,7 @@ async fn take(
 fn import(mut draft: FeedDraft, download: Download) -> Result<(FeedDraft, Vec<String>), JobError> {
     let mut refusals = Vec::new();
     for document in &download.documents {
-        let Some(map) = document.open().map_err(|error| chain(&error))? else { continue };
+        let Some(map) = document.open().map_err(|error| JobError::retry(chain(&error)))? else { continue };
         let stats = draft
             .import(&document.name, &map, &ImportLimits::default())
             .map_err(|error| JobError::failed(format!("{}: {error}", document.name)))?;
@@ -188,15 +189,4 @@ fn changes(old: &Current, new: &[u8]) -> Result<usize, vuln::db::DbError> {
         changed.extend(changed_packages(old.feed_segment(name).as_ref(), new.feed_segment(name).as_ref())?);
     }
     Ok(changed.len())
-}
-
-/// An error with its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> JobError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    JobError::retry(text)
 }

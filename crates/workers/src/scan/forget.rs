@@ -1,14 +1,18 @@
 //! Forgetting what scanning knows of artifacts and layers that are gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use metadata::model::{combined, scan};
+use metadata::model::{adapter, combined, scan};
 use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
+
+/// How long it is remembered that somebody's registry gave us a layer, after its last use.
+const UNUSED: Duration = Duration::from_hours(30 * 24);
 
 /// Rows looked at and removed at once.
 const BATCH: u32 = 500;
@@ -33,6 +37,10 @@ impl Job for ForgetScansJob {
             let Some(end) = loose.last().map(Digest::to_string) else { break };
             self.remove(context, |tx| scan::forget_scans(tx, &loose)).await?;
             (last, forgotten) = (end, forgotten + loose.len());
+        }
+        let unused = store.now().minus(UNUSED);
+        if store.has_unused_adapter_layers(unused).await? {
+            self.remove(context, |tx| adapter::forget_unused(tx, unused)).await?;
         }
         last.clear();
         loop {

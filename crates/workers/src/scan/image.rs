@@ -93,12 +93,7 @@ impl Image {
 
     /// Refuses what no image has: each layer costs memory wherever it is named.
     pub(super) fn check_size(&self) -> Result<(), JobError> {
-        match self.manifest.layers.len() {
-            count if count > MOST_LAYERS => {
-                Err(JobError::failed(format!("limit layers reached: {count}, at most {MOST_LAYERS}")))
-            }
-            _ => Ok(()),
-        }
+        check_count(self.manifest.layers.len())
     }
 
     /// Whether there is nothing in it that could be read: an index, a signature, a document.
@@ -120,13 +115,7 @@ impl Image {
     pub(super) fn unread_layers(&self) -> Vec<Problem> {
         let archive = |layer: &&oci::Descriptor| layer.media_type.as_str().contains("tar");
         let unread = self.manifest.layers.iter().filter(|layer| self.has_config() && !archive(layer));
-        unread
-            .map(|layer| Problem {
-                source: "layers".to_owned(),
-                path: layer.digest.to_string(),
-                message: format!("a layer of the type {} cannot be read", layer.media_type.as_str()),
-            })
-            .collect()
+        unread.map(|layer| unread_layer(layer.digest.to_string(), layer.media_type.as_str())).collect()
     }
 
     /// The configuration, if it is one of an image.
@@ -139,6 +128,25 @@ impl Image {
         let Some(open) = open else { return Ok(None) };
         let bytes = open.read_all(CONFIG_BYTES).await.map_err(JobError::retry)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
+/// Refuses more layers than any image has.
+pub(super) fn check_count(layers: usize) -> Result<(), JobError> {
+    match layers {
+        count if count > MOST_LAYERS => {
+            Err(JobError::failed(format!("limit layers reached: {count}, at most {MOST_LAYERS}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A layer of an image that nothing here can read.
+pub(super) fn unread_layer(digest: String, media_type: &str) -> Problem {
+    Problem {
+        source: "layers".to_owned(),
+        path: digest,
+        message: format!("a layer of the type {media_type} cannot be read"),
     }
 }
 

@@ -11,7 +11,7 @@ use vuln::report::ScanReport;
 
 use super::image::Image;
 use super::quiet::quietly;
-use super::report::{FEEDS, Made, Parts, Sources};
+use super::report::{FEEDS, Made, NO_ADVISORIES, Parts, Sources};
 use super::{Scanner, Target, catalogue, index_bill, others, sbom};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -155,7 +155,7 @@ pub(super) fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) 
 /// Why a report is not the whole truth, if it is not.
 fn incomplete(report: &ScanReport) -> Option<String> {
     let Some(found) = &report.vulnerabilities else {
-        return Some("there are no advisories: name feeds in `scan.feeds`".to_owned());
+        return Some(NO_ADVISORIES.to_owned());
     };
     let mut problems = report.problems.iter().chain(&found.problems).filter(|it| it.source != FEEDS);
     let first = problems.next()?;

@@ -10,6 +10,7 @@ use bytes::{Buf as _, Bytes};
 use metadata::model::RepositoryId;
 use oci::Digest;
 use registry::Registry;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use vuln::layer::{CATALOGUER_VERSION, Mode, catalogue_layer_with};
@@ -42,19 +43,18 @@ pub(super) struct Record {
     pub seen: Seen,
 }
 
-impl Record {
-    fn pack(&self) -> io::Result<Bytes> {
-        // In one piece, so that the frame states its size.
-        Ok(zstd::bulk::compress(&serde_json::to_vec(self)?, EFFORT)?.into())
-    }
+/// What is kept, as it is stored.
+pub(super) fn pack(kept: &impl Serialize) -> io::Result<Bytes> {
+    // In one piece, so that the frame states its size.
+    Ok(zstd::bulk::compress(&serde_json::to_vec(kept)?, EFFORT)?.into())
+}
 
-    /// Reads a record back; `room` is how many bytes all records of an image may still have.
-    pub(super) fn unpack(bytes: &[u8], room: &mut usize) -> io::Result<Self> {
-        let stated = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
-        let size = stated.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
-        *room = room.checked_sub(size).ok_or_else(|| io::Error::other("limit facts reached"))?;
-        Ok(serde_json::from_slice(&zstd::bulk::decompress(bytes, size)?)?)
-    }
+/// Reads back what was kept; `room` is how many bytes all of an image may still have.
+pub(super) fn unpack<T: DeserializeOwned>(bytes: &[u8], room: &mut usize) -> io::Result<T> {
+    let stated = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+    let size = stated.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+    *room = room.checked_sub(size).ok_or_else(|| io::Error::other("limit facts reached"))?;
+    Ok(serde_json::from_slice(&zstd::bulk::decompress(bytes, size)?)?)
 }
 
 /// A stored blob as a layer: read window by window from storage, each checked as a pull's bytes are.
@@ -98,7 +98,15 @@ impl Read for Reading<'_> {
 }
 
 /// Tells the reading thread to stop when the one who waits is gone.
-struct StopOnDrop(Arc<AtomicBool>);
+pub(super) struct StopOnDrop(Arc<AtomicBool>);
+
+impl StopOnDrop {
+    /// The switch, and what it sets.
+    pub(super) fn new() -> (Self, Arc<AtomicBool>) {
+        let stopped = Arc::<AtomicBool>::default();
+        (Self(Arc::clone(&stopped)), stopped)
+    }
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -124,8 +132,7 @@ pub(super) async fn read(
         failed: AtomicBool::default(),
     };
     let (rules, allowed) = (Arc::clone(&scanner.rules), scanner.settings.layer_timeout);
-    let stop = StopOnDrop(Arc::default());
-    let stopped = Arc::clone(&stop.0);
+    let (_stop, stopped) = StopOnDrop::new();
     let work = quietly("scan-layer", move || {
         let read = catalogue(&layer, &rules, allowed, &stopped);
         (read, layer.failed.into_inner())
@@ -140,8 +147,9 @@ pub(super) async fn read(
     }
 }
 
-fn catalogue(
-    layer: &StoredLayer,
+/// Reads a layer within the time `allowed` for it, until `stopped`.
+pub(super) fn catalogue(
+    layer: &dyn LayerSource,
     rules: &SecretRules,
     allowed: Duration,
     stopped: &AtomicBool,
@@ -154,7 +162,7 @@ fn catalogue(
     };
     let mut look = Look::new(Interest { secrets: Some(rules), misconfig: true, malware: None });
     let result = catalogue_layer_with(layer, Mode::Image, &Limits::default(), &watch, &mut look)?;
-    Record { result, seen: look.finish() }.pack().map_err(ScanError::Read)
+    pack(&Record { result, seen: look.finish() }).map_err(ScanError::Read)
 }
 
 #[cfg(test)]
@@ -164,11 +172,11 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_was() {
         let result = LayerResult { version: CATALOGUER_VERSION, entries: 7, ..LayerResult::default() };
-        let packed = Record { result: result.clone(), seen: Seen::default() }.pack().expect("packed");
+        let packed = pack(&Record { result: result.clone(), seen: Seen::default() }).expect("packed");
         let mut room = MOST_BYTES;
-        let back = Record::unpack(&packed, &mut room).expect("unpacked");
+        let back: Record = unpack(&packed, &mut room).expect("unpacked");
         assert_eq!((back.result, back.seen), (result, Seen::default()));
-        assert!(Record::unpack(b"not a frame", &mut room).is_err());
-        assert!(Record::unpack(&packed, &mut 10).is_err(), "what is kept of an image is bounded");
+        assert!(unpack::<Record>(b"not a frame", &mut room).is_err());
+        assert!(unpack::<Record>(&packed, &mut 10).is_err(), "what is kept of an image is bounded");
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Where other scanners were chosen, or left results, what all of them say is put together afterwards ([`CombineJob`]).
 
+mod adapter;
 mod advisories;
 mod attest;
 mod catalogue;
@@ -26,6 +27,7 @@ mod report;
 mod sbom;
 mod sweep;
 
+pub use adapter::{AdapterJob, AdapterReport, AdapterTarget};
 pub use advisories::{Advisories, Current, Pointer};
 pub use attest::{KeyError, Signer};
 pub use catalogue::CatalogueJob;
@@ -51,6 +53,7 @@ use oci::Digest;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use upstream::Client;
 use upstream::feeds::{Feed, Fetcher};
 use vuln::sbom::Format;
 use vuln::secrets::SecretRules;
@@ -88,6 +91,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// How other scanners are asked.
     pub adapters: AdapterSettings,
+    /// Fetches images of other registries, where callers name these.
+    pub remote: Client,
 }
 
 /// Reports made at the same time by one process; each holds an inventory.
@@ -149,6 +154,17 @@ impl Scanner {
     fn store(&self) -> &Store {
         self.registry.store()
     }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// An artifact to be scanned.

@@ -28,6 +28,8 @@ use crate::job::JobError;
 /// The source of problems that say that a feed was not renewed. They pass with the next renewal, so that they are no part
 /// of what is kept: whoever shows a kept verdict asks [`Scanner::stale_feeds`].
 pub(super) const FEEDS: &str = "feeds";
+/// Why nothing is judged.
+pub(super) const NO_ADVISORIES: &str = "there are no advisories: name feeds in `scan.feeds`";
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -59,10 +61,13 @@ pub(super) enum Sources {
 pub(super) struct Parts {
     digest: Digest,
     name: String,
-    layers: Vec<(Digest, Bytes)>,
-    config: Option<Value>,
+    /// Layers with what is kept of them, lowest first.
+    pub(super) layers: Vec<(Digest, Bytes)>,
+    /// The configuration, if it is one of an image.
+    pub(super) config: Option<Value>,
     foreign: Vec<(Provenance, Inventory)>,
-    problems: Vec<Problem>,
+    /// What could not be read beside the layers.
+    pub(super) problems: Vec<Problem>,
     advisories: Option<Arc<Current>>,
     allowed: Vec<String>,
     now: jiff::Timestamp,
@@ -106,27 +111,57 @@ impl Parts {
             Sources::WithOthers => foreign::read(scanner, image).await?,
         };
         foreign.problems.extend(image.unread_layers());
-        let now = scanner.store().now();
         Ok(Some(Self {
-            digest: image.digest,
-            name: image.place.full_name.clone(),
             layers,
             config: image.config(&scanner.registry).await?,
             foreign: foreign.inventories,
             problems: foreign.problems,
+            ..Self::without_layers(scanner, image.digest, image.place.full_name.clone()).await?
+        }))
+    }
+
+    /// What the report of an artifact is made of beside its layers.
+    pub(super) async fn without_layers(
+        scanner: &Scanner,
+        digest: Digest,
+        name: String,
+    ) -> Result<Self, JobError> {
+        let now = scanner.store().now();
+        Ok(Self {
+            digest,
+            name,
+            layers: Vec::new(),
+            config: None,
+            foreign: Vec::new(),
+            problems: Vec::new(),
             advisories: scanner.advisories.current().await?,
             allowed: Vec::new(),
             now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
             max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
             rules: Arc::clone(&scanner.rules),
-        }))
+        })
+    }
+
+    /// The artifact as documents name it.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            kind: SubjectKind::Container,
+            name: self.name.clone(),
+            version: None,
+            digest: Some(self.digest),
+        }
+    }
+
+    /// Whether there are advisories to judge by.
+    pub(super) fn has_advisories(&self) -> bool {
+        self.advisories.is_some()
     }
 
     /// What is in the artifact, and what was seen beside packages.
     pub(super) fn compose(&self) -> Result<(Document, look::Seen), String> {
         let (mut results, mut seen, mut room) = (Vec::new(), Vec::new(), layer::MOST_BYTES);
         for (digest, content) in &self.layers {
-            let record = Record::unpack(content, &mut room)
+            let record: Record = layer::unpack(content, &mut room)
                 .map_err(|error| format!("what is kept of layer {digest}: {error}"))?;
             results.push(record.result);
             seen.push(record.seen);
@@ -142,13 +177,7 @@ impl Parts {
             sbom::merge(own.chain(self.foreign.clone()).collect())
         };
         let created = self.config.as_ref().and_then(|config| config.get("created")?.as_str()?.parse().ok());
-        let subject = Subject {
-            kind: SubjectKind::Container,
-            name: self.name.clone(),
-            version: None,
-            digest: Some(self.digest),
-        };
-        Ok((Document::new(subject, created, inventory), seen))
+        Ok((Document::new(self.subject(), created, inventory), seen))
     }
 
     /// Makes the report: some milliseconds of work for a small image.
@@ -159,7 +188,8 @@ impl Parts {
         Ok(Made { document, report, advisories })
     }
 
-    fn judge(&self, document: &Document, seen: look::Seen) -> Result<ScanReport, String> {
+    /// What is wrong with it.
+    pub(super) fn judge(&self, document: &Document, seen: look::Seen) -> Result<ScanReport, String> {
         let inventory = &document.inventory;
         let today = self.now.to_zoned(TimeZone::UTC).date();
         let ended = inventory.distro.as_ref().and_then(|distro| eol::ended(distro, today));
