@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let limits = Limits { seconds: args.seconds, operations: u64::MAX, connections: args.connections };
     let full = load::round(target, WORK, false, &limits, 0)?;
     let rate = full.operations as f64 / full.seconds / 2.0;
-    println!("{:.0} pulls/s at full load; rounds of {:.0} pulls/s:", rate * 2.0, rate);
+    say(format_args!("{:.0} pulls/s at full load; rounds of {rate:.0} pulls/s:", rate * 2.0));
     let before = round(target, args, rate)?;
     let asked = target.target.send(&Request::new("POST", SCANS))?;
     ensure!(asked.status == 202, "POST {SCANS}: {} {}", asked.status, asked.text());
@@ -62,12 +62,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     wait_for(target, "succeeded")?;
     let after = round(target, args, rate)?;
     for (name, latencies) in [("quiet", &before), ("scanning", &beside), ("quiet", &after)] {
-        let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize] * 1e3;
-        println!("{name:>9}: p50 {:.2} ms, p99 {:.2} ms, {} pulls", at(0.5), at(0.99), latencies.len());
+        let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100] * 1e3;
+        say(format_args!("{name:>9}: p50 {:.2} ms, p99 {:.2} ms, {} pulls", at(50), at(99), latencies.len()));
     }
     ensure!(still, "the scan ended before the round did: give it more --images");
     let p99 = |latencies: &[f64]| latencies[(latencies.len() - 1) * 99 / 100];
-    println!("p99 while scanning: {:.2} × quiet", p99(&beside) / p99(&before).max(p99(&after)));
+    say(format_args!("p99 while scanning: {:.2} × quiet", p99(&beside) / p99(&before).max(p99(&after))));
     Ok(())
 }
 
@@ -114,7 +114,7 @@ fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Vec<f64
             let mut due = start + pause.mul_f64(n as f64 / args.connections as f64);
             let mut latencies = Vec::new();
             while due < end {
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                rest(due.saturating_duration_since(Instant::now()));
                 operation.once()?;
                 latencies.push(due.elapsed().as_secs_f64());
                 due += pause;
@@ -150,7 +150,17 @@ fn wait_for(target: &BenchTarget, wanted: &str) -> anyhow::Result<()> {
             return Ok(());
         }
         ensure!(state != "failed", "the scan failed");
-        std::thread::sleep(Duration::from_millis(20));
+        rest(Duration::from_millis(20));
     }
     bail!("the scan is not {wanted} after five minutes")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the pace of the load, and of questions about a job, is time")]
+fn rest(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are for people")]
+fn say(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
 }

@@ -186,8 +186,39 @@ fn adapter_request() -> Value {
     })
 }
 
+/// The bodies of scanners' routes.
+fn of_scanners(method: &Method, path: &str) -> Option<Body> {
+    Some(match (method.as_str(), path) {
+        ("PUT", "/api/v1/scanners/{scanner}") => {
+            Body::Json(json!({ "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("PUT", "/api/v1/system/scanners" | "/api/v1/projects/{project}/scanners") => {
+            Body::Json(json!({ "scanners": ["Bonded", "sonde"], "counting": "union" }))
+        }
+        ("PUT", path) if path.ends_with("/scan/results/{result}") => Body::Json(json!({
+            "version": "2.1.0",
+            "runs": [{ "tool": { "driver": { "name": "Trivy", "rules": [] } }, "results": [] }],
+        })),
+        ("POST", "/api/v2.0/scanners") => {
+            Body::Json(json!({ "name": "other", "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("POST", "/api/v2.0/scanners/ping") => Body::Json(json!({ "url": "http://127.0.0.1:1" })),
+        ("PUT", "/api/v2.0/scanners/{scanner}") => {
+            Body::Json(json!({ "name": "sonde", "url": "http://127.0.0.1:1", "disabled": true }))
+        }
+        ("PATCH", "/api/v2.0/scanners/{scanner}") => Body::Json(json!({ "is_default": true })),
+        ("PUT", "/api/v2.0/projects/{project}/scanner") => {
+            Body::Json(json!({ "uuid": "b0dded00-5ca4-4000-8000-000000000001" }))
+        }
+        _ => return None,
+    })
+}
+
 /// The address and body of a route's sample. Add a row for a new route: what would succeed for an administrator.
 fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
+    if let Some(body) = of_scanners(method, path) {
+        return (target, body);
+    }
     let blob = |content| oci::Digest::sha256(content);
     let body = match (method.as_str(), path) {
         ("GET", "/service/token") => {
@@ -235,27 +266,6 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
         ("GET", "/api/v1/search/images" | "/api/v1/search/images.csv") => {
             return (format!("{target}?q=left-pad"), Body::None);
-        }
-        ("PUT", "/api/v1/scanners/{scanner}") => {
-            Body::Json(json!({ "url": "http://127.0.0.1:1", "disabled": true }))
-        }
-        ("PUT", "/api/v1/system/scanners" | "/api/v1/projects/{project}/scanners") => {
-            Body::Json(json!({ "scanners": ["Bonded", "sonde"], "counting": "union" }))
-        }
-        ("PUT", path) if path.ends_with("/scan/results/{result}") => Body::Json(json!({
-            "version": "2.1.0",
-            "runs": [{ "tool": { "driver": { "name": "Trivy", "rules": [] } }, "results": [] }],
-        })),
-        ("POST", "/api/v2.0/scanners") => {
-            Body::Json(json!({ "name": "other", "url": "http://127.0.0.1:1", "disabled": true }))
-        }
-        ("POST", "/api/v2.0/scanners/ping") => Body::Json(json!({ "url": "http://127.0.0.1:1" })),
-        ("PUT", "/api/v2.0/scanners/{scanner}") => {
-            Body::Json(json!({ "name": "sonde", "url": "http://127.0.0.1:1", "disabled": true }))
-        }
-        ("PATCH", "/api/v2.0/scanners/{scanner}") => Body::Json(json!({ "is_default": true })),
-        ("PUT", "/api/v2.0/projects/{project}/scanner") => {
-            Body::Json(json!({ "uuid": "b0dded00-5ca4-4000-8000-000000000001" }))
         }
         ("PUT", "/api/v1/search/saved/{search}") => Body::Json(json!({ "q": "left-pad" })),
         ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {

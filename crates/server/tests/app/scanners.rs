@@ -1,11 +1,10 @@
 //! Other scanners: registered, chosen, asked; results that are uploaded or attached; one verdict of all.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::State;
-use axum::response::IntoResponse as _;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -43,9 +42,12 @@ impl Adapter {
 
     async fn serve(&self) -> Url {
         let router = Router::new()
-            .route("/api/v1/metadata", get(Self::metadata))
+            .route("/api/v1/metadata", get(async |State(this): State<Self>| this.metadata()))
             .route("/api/v1/scan", post(Self::scan))
-            .route("/api/v1/scan/{id}/report", get(Self::report))
+            .route(
+                "/api/v1/scan/{id}/report",
+                get(async |State(this): State<Self>, Path(id): Path<usize>| this.report(id)),
+            )
             .with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let address = listener.local_addr().expect("its address");
@@ -53,9 +55,9 @@ impl Adapter {
         format!("http://{address}").parse().expect("an address")
     }
 
-    async fn metadata(State(this): State<Self>) -> impl axum::response::IntoResponse {
+    fn metadata(&self) -> axum::Json<Value> {
         let mut properties = json!({});
-        if let Some(wanted) = this.0.lock().expect("the script").authorization {
+        if let Some(wanted) = self.0.lock().expect("the script").authorization {
             properties["harbor.scanner-adapter/registry-authorization-type"] = wanted.into();
         }
         axum::Json(json!({
@@ -89,11 +91,8 @@ impl Adapter {
         (StatusCode::ACCEPTED, axum::Json(json!({ "id": script.requests.len().to_string() })))
     }
 
-    async fn report(
-        State(this): State<Self>,
-        axum::extract::Path(id): axum::extract::Path<usize>,
-    ) -> axum::response::Response {
-        let script = this.0.lock().expect("the script");
+    fn report(&self, id: usize) -> Response {
+        let script = self.0.lock().expect("the script");
         let Some(severity) = script.severity else {
             let error = json!({ "error": { "message": "the database is on fire" } });
             return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(error)).into_response();
@@ -120,7 +119,7 @@ impl Adapter {
 }
 
 /// A registry with a feed that scanners can reach.
-async fn reachable(dir: &Path) -> TestApp {
+async fn reachable(dir: &std::path::Path) -> TestApp {
     feed(dir, "1.3.0", "HIGH");
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("a port").port();
