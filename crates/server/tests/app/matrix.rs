@@ -186,8 +186,8 @@ fn adapter_request() -> Value {
     })
 }
 
-/// The bodies of scanners' routes.
-fn of_scanners(method: &Method, path: &str) -> Option<Body> {
+/// The bodies of routes of scanning.
+fn of_scanning(method: &Method, path: &str) -> Option<Body> {
     Some(match (method.as_str(), path) {
         ("PUT", "/api/v1/scanners/{scanner}") => {
             Body::Json(json!({ "url": "http://127.0.0.1:1", "disabled": true }))
@@ -210,13 +210,18 @@ fn of_scanners(method: &Method, path: &str) -> Option<Body> {
         ("PUT", "/api/v2.0/projects/{project}/scanner") => {
             Body::Json(json!({ "uuid": "b0dded00-5ca4-4000-8000-000000000001" }))
         }
+        ("PUT", "/api/v1/projects/{project}/scanning") => Body::Json(json!({ "on_push": true })),
+        ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
+        ("PUT", "/api/v2.0/system/CVEAllowlist") => {
+            Body::Json(json!({ "items": [{ "cve_id": "CVE-2024-0001" }] }))
+        }
         _ => return None,
     })
 }
 
 /// The address and body of a route's sample. Add a row for a new route: what would succeed for an administrator.
 fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
-    if let Some(body) = of_scanners(method, path) {
+    if let Some(body) = of_scanning(method, path) {
         return (target, body);
     }
     let blob = |content| oci::Digest::sha256(content);
@@ -262,17 +267,12 @@ fn sample(method: &Method, path: &str, target: String) -> (String, Body) {
         ("POST", "/api/v1/roles") => Body::Json(json!({ "user": "stranger", "role": "project-creator" })),
         ("POST", "/api/v1/system/collections") => Body::Json(json!({ "dry_run": true })),
         ("POST", "/api/v1/system/checks") => Body::Json(json!({})),
-        ("PUT", "/api/v1/projects/{project}/scanning") => Body::Json(json!({ "on_push": true })),
-        ("PUT", "/api/v1/system/allow-list") => Body::Json(json!({ "ids": ["CVE-2024-0001"] })),
         ("GET", "/api/v1/search/images" | "/api/v1/search/images.csv") => {
             return (format!("{target}?q=left-pad"), Body::None);
         }
         ("PUT", "/api/v1/search/saved/{search}") => Body::Json(json!({ "q": "left-pad" })),
         ("POST" | "PUT", "/api/v2.0/system/scanAll/schedule") => {
             Body::Json(json!({ "schedule": { "type": "Daily" } }))
-        }
-        ("PUT", "/api/v2.0/system/CVEAllowlist") => {
-            Body::Json(json!({ "items": [{ "cve_id": "CVE-2024-0001" }] }))
         }
         ("POST", "/api/v2.0/export/cve") => Body::Json(json!({ "job_name": "all" })),
         ("PATCH", "/api/v1/projects/{project}/repositories/{repository}")
