@@ -123,6 +123,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::collect::STATEMENTS,
     crate::model::deleted::STATEMENTS,
     crate::model::estate::STATEMENTS,
+    crate::model::exposure::STATEMENTS,
     crate::model::installation::STATEMENTS,
     crate::model::keys::STATEMENTS,
     crate::model::manifest::STATEMENTS,

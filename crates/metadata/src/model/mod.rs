@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod deleted;
 pub mod estate;
+pub mod exposure;
 pub mod installation;
 pub mod keys;
 pub mod manifest;

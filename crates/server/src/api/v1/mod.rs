@@ -3,6 +3,7 @@
 mod artifacts;
 mod audit;
 mod conditions;
+mod exposure;
 mod members;
 mod projects;
 mod repositories;
@@ -24,7 +25,7 @@ use crate::routes::{Routes, about};
 
 pub(super) fn routes() -> Routes {
     let images = Routes::new().merge(projects()).merge(repositories()).merge(artifacts()).merge(scans());
-    let images = images.merge(scanning()).merge(search());
+    let images = images.merge(scanning()).merge(search()).merge(reports());
     images.merge(members()).merge(users()).merge(roles()).merge(audit()).merge(system())
 }
 
@@ -261,6 +262,38 @@ fn search() -> Routes {
             about("keep_search", "Keeps a question; a new answer raises an event.").body::<Keep>(),
         )
         .add(Method::DELETE, "/search/saved/{search}", forget, about("forget_search", "Forgets a question."))
+}
+
+fn reports() -> Routes {
+    use exposure::{Exposures, Page, Totals, Which, export, list, summary};
+    Routes::new()
+        .add(
+            Method::GET,
+            "/reports/exposure",
+            list,
+            about("list_exposures", "Lists how long vulnerabilities stay in projects.")
+                .open()
+                .query::<Page>()
+                .answers::<Exposures>(),
+        )
+        .add(
+            Method::GET,
+            "/reports/exposure/summary",
+            summary,
+            about("summarise_exposures", "Says how long repairs take, by severity and by project.")
+                .open()
+                .query::<Which>()
+                .answers::<Totals>(),
+        )
+        .add(
+            Method::GET,
+            "/reports/exposure.csv",
+            export,
+            about("export_exposures", "Lists how long vulnerabilities stay in projects, as CSV.")
+                .open()
+                .query::<Which>()
+                .text("text/csv"),
+        )
 }
 
 fn projects() -> Routes {
