@@ -1,10 +1,10 @@
 //! When vulnerabilities came to projects and when they went, noted in the transaction that publishes what shows it.
 //!
 //! An image that is added opens what it is the first to have, at the time of its push; one that has an affected package
-//! without the vulnerability is a repaired one, if it was pushed after the first affected one. Where images or findings go, and where
-//! advisories change, the index says which projects are still affected. What was never noted, and all that may have been
-//! missed while the index was made anew, is reckoned up page by page when there is nothing else to do; until then nothing
-//! is closed.
+//! without the vulnerability is a repaired one, if it was pushed after the first affected one. Where images or findings
+//! go, and where advisories change, the index says which projects are still affected. What was never noted, and all that
+//! may have been missed while the index was made anew, is reckoned up page by page when there is nothing else to do;
+//! until then nothing is closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
