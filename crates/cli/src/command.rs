@@ -4,15 +4,17 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::{advisories, clock, output, sbom, scan};
+use crate::{advisories, clock, output, sbom, scan, search};
 
-/// Subcommands that need no server.
+/// Subcommands that need no server of this installation; one asks another.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List what is in an image, archive, directory or SBOM; compare, score and merge SBOMs.
     Sbom(sbom::SbomArgs),
     /// Say what is wrong with an image, archive, directory or SBOM.
     Scan(scan::ScanArgs),
+    /// Ask a registry which of its images contain something.
+    Search(search::SearchArgs),
     /// Build, inspect and carry the advisory database.
     Advisories(advisories::AdvisoriesArgs),
 }
@@ -34,6 +36,7 @@ pub fn run(command: Command) -> ExitCode {
     let outcome = match command {
         Command::Sbom(args) => sbom::run(args),
         Command::Scan(args) => scan::run(args),
+        Command::Search(args) => search::run(args),
         Command::Advisories(args) => advisories::run(args, clock::now(), &mut std::io::stdout()),
     };
     match outcome {

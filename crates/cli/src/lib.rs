@@ -11,6 +11,7 @@ mod network;
 mod output;
 mod sbom;
 mod scan;
+mod search;
 pub mod source;
 
 pub use command::{Command, run};

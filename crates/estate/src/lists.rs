@@ -173,9 +173,26 @@ impl<'a> Lists<'a> {
         Ok(out)
     }
 
-    /// Adds the numbers of a list to a set.
+    /// Adds the numbers of a list to a set of numbers below the same bound: what questions do most.
     pub(crate) fn join(&self, index: u32, bound: u32, into: &mut Bits) -> Result<(), OpenError> {
-        self.visit(index, bound, |n| into.insert(n))
+        let Some((form, rest)) = self.part(index)?.split_first() else { return Ok(()) };
+        if *form != DIFFERENCES {
+            return self.visit(index, bound, |n| into.insert(n));
+        }
+        let (mut at, mut next) = (0, 0u32);
+        while let Some(byte) = rest.get(at) {
+            // Most differences are small.
+            let difference = if *byte < 0x80 {
+                at += 1;
+                u32::from(*byte)
+            } else {
+                u32::try_from(var(rest, &mut at)?).map_err(|_| DAMAGED)?
+            };
+            next = next.checked_add(difference).filter(|n| *n < bound).ok_or(DAMAGED)?;
+            into.insert(next);
+            next += 1;
+        }
+        Ok(())
     }
 }
 

@@ -323,18 +323,27 @@ impl<'a> Segment<'a> {
     /// The images that hold any of the components.
     pub(crate) fn images_with(&self, components: &Bits) -> Result<Bits, OpenError> {
         let of_components = self.lists(layout::COMPONENT_FRAGMENTS);
-        let limit = self.lists(layout::FRAGMENT_COMPONENTS).total_size() / 8;
-        let mut cost = 0;
-        for component in components.iter() {
-            cost += of_components.size(component);
-            if cost > limit {
-                return self.images_by_looking(components);
-            }
-        }
+        let mut sizes: Vec<(u64, u32)> = components.iter().map(|c| (of_components.size(c), c)).collect();
+        let total = self.lists(layout::FRAGMENT_COMPONENTS).total_size();
+        // Joining reads what the components' lists hold, looking some of what all fragments hold: the more are wanted,
+        // the sooner one is found.
+        let all = sizes.iter().map(|(size, _)| size).sum::<u64>() <= total / 3;
         let mut fragments = Bits::new(self.fragments());
-        for component in components.iter() {
+        if !all {
+            // Those that most fragments have lead to most of the images; the rest is asked of what is left.
+            sizes.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        let mut budget = if all { u64::MAX } else { total / 16 };
+        for (size, component) in sizes {
+            let Some(left) = budget.checked_sub(size) else { break };
+            budget = left;
             of_components.join(component, self.fragments(), &mut fragments)?;
         }
+        if all { self.images_of(&fragments) } else { self.images_by_looking(components, fragments) }
+    }
+
+    /// The images that have any of the fragments.
+    fn images_of(&self, fragments: &Bits) -> Result<Bits, OpenError> {
         let mut images = Bits::new(self.images.len());
         let of_fragments = self.lists(layout::FRAGMENT_IMAGES);
         for fragment in fragments.iter() {
@@ -343,33 +352,36 @@ impl<'a> Segment<'a> {
         Ok(images)
     }
 
-    /// The same where the components are in most fragments: each image is asked until one of its fragments has one, and
-    /// each fragment, once, until one of its components is among them.
-    fn images_by_looking(&self, components: &Bits) -> Result<Bits, OpenError> {
+    /// The images that hold any of the components, where these are in very many fragments: `having` are those fragments
+    /// that the most spread ones are in. Of the images that have none of these the fragments are looked at, each once,
+    /// until a component is found.
+    fn images_by_looking(&self, components: &Bits, mut having: Bits) -> Result<Bits, OpenError> {
         let (of_images, of_fragments) =
             (self.lists(layout::IMAGE_FRAGMENTS), self.lists(layout::FRAGMENT_COMPONENTS));
-        let (mut asked, mut having) = (Bits::new(self.fragments()), Bits::new(self.fragments()));
-        let mut images = Bits::new(self.images.len());
+        let mut lacking = Bits::new(self.fragments());
+        let mut images = self.images_of(&having)?;
         for image in 0..self.images.len() {
-            let mut read = Ok(());
-            of_images.visit(image, self.fragments(), |fragment| {
-                if !asked.contains(fragment) {
-                    asked.insert(fragment);
-                    read = of_fragments.visit(fragment, self.components(), |component| {
-                        let found = components.contains(component);
-                        if found {
-                            having.insert(fragment);
-                        }
+            if images.contains(image) {
+                continue;
+            }
+            for fragment in of_images.to_vec(image, self.fragments())? {
+                let mut found = having.contains(fragment);
+                if !found && !lacking.contains(fragment) {
+                    of_fragments.visit(fragment, self.components(), |component| {
+                        found = components.contains(component);
                         !found
-                    });
+                    })?;
+                    if found {
+                        having.insert(fragment)
+                    } else {
+                        lacking.insert(fragment)
+                    };
                 }
-                let found = having.contains(fragment);
                 if found {
                     images.insert(image);
+                    break;
                 }
-                !found && read.is_ok()
-            })?;
-            read?;
+            }
         }
         Ok(images)
     }

@@ -125,6 +125,7 @@ pub const ALL: &[&[&Statement]] = &[
     crate::model::combined::STATEMENTS,
     crate::model::deleted::STATEMENTS,
     crate::model::estate::STATEMENTS,
+    crate::model::exposure::STATEMENTS,
     crate::model::installation::STATEMENTS,
     crate::model::keys::STATEMENTS,
     crate::model::manifest::STATEMENTS,

@@ -9,6 +9,7 @@ mod crane;
 mod daemons;
 mod large;
 mod real_images;
+mod search;
 mod skopeo;
 
 use std::path::{Path, PathBuf};

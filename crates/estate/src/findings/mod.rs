@@ -7,10 +7,12 @@
 
 mod changed;
 mod counts;
+mod exposure;
 mod file;
 mod rematch;
 
 pub use changed::Changed;
+pub use exposure::{Held, subject};
 pub use rematch::{Change, Delta, DeltaError, delta, full};
 pub use vuln::matching::Assessment;
 

@@ -42,6 +42,11 @@ impl Change {
     pub fn id(&self) -> &str {
         self.after.as_ref().or(self.before.as_ref()).map_or("", |a| &a.id)
     }
+
+    /// Its first names before and after.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        [&self.before, &self.after].into_iter().flatten().map(|a| a.id.as_str())
+    }
 }
 
 /// What a changed database changes.

@@ -14,6 +14,7 @@ pub mod collect;
 pub mod combined;
 pub mod deleted;
 pub mod estate;
+pub mod exposure;
 pub mod installation;
 pub mod keys;
 pub mod manifest;

@@ -1,4 +1,4 @@
-//! Findings as CSV, with the columns of Harbor's exports, streamed while they are made.
+//! CSV that is made while it is sent; and findings so, with the columns of Harbor's exports.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use vuln::foreign::CombinedFinding;
 use super::findings::{Filter, Place, severity_name, walk};
 use crate::app::App;
 
-/// Artifacts whose lines wait for a slow reader.
+/// Parts whose lines wait for a slow reader.
 const WAITING: usize = 4;
 
 const COLUMNS: [&str; 14] = [
@@ -83,34 +83,30 @@ fn lines(place: &Place, filter: &Filter, row: &mut u64) -> Result<Bytes, Error> 
     Ok(bytes.into())
 }
 
+/// Where the lines of an answer go that is made while it is sent.
+pub(super) struct Lines(mpsc::Sender<Result<Bytes, std::io::Error>>);
+
+impl Lines {
+    /// Sends some; false: nobody reads them any more.
+    pub(super) async fn tell(&self, lines: Bytes) -> bool {
+        self.0.send(Ok(lines)).await.is_ok()
+    }
+}
+
 /// An answer that is made while it is sent. A failure on the way ends it early, which the reader sees.
-pub(super) fn answer(app: Arc<App>, caller: Caller, filter: Filter, name: &str) -> Response {
+pub(super) fn streamed<F>(name: &str, make: impl FnOnce(Lines) -> F) -> Response
+where
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(WAITING);
+    let made = make(Lines(sender.clone()));
     tokio::spawn(async move {
-        let head = format!("{}\n", COLUMNS.join(","));
-        if sender.send(Ok(head.into())).await.is_err() {
-            return;
-        }
-        let mut row = 0;
-        let tell = |place: Place| {
-            let lines = lines(&place, &filter, &mut row);
-            let sender = sender.clone();
-            async move {
-                match lines {
-                    Ok(bytes) => sender.send(Ok(bytes)).await.is_ok(),
-                    Err(error) => {
-                        tracing::error!(%error, "an export ended early");
-                        false
-                    }
-                }
-            }
-        };
-        let walked = tokio::select! {
+        let made = tokio::select! {
             // Nobody reads it any more.
             () = sender.closed() => return,
-            walked = walk(app, caller, &filter, tell) => walked,
+            made = made => made,
         };
-        if let Err(error) = walked {
+        if let Err(error) = made {
             tracing::warn!(%error, "an export ended early");
             let _ = sender.send(Err(std::io::Error::other("the export ended early"))).await;
         }
@@ -122,4 +118,28 @@ pub(super) fn answer(app: Arc<App>, caller: Caller, filter: Filter, name: &str) 
     let disposition = format!("attachment; filename=\"{name}\"");
     let headers = [(CONTENT_TYPE, "text/csv".to_owned()), (CONTENT_DISPOSITION, disposition)];
     (headers, Body::from_stream(body)).into_response()
+}
+
+/// The findings of all artifacts of a filter.
+pub(super) fn answer(app: Arc<App>, caller: Caller, filter: Filter, name: &str) -> Response {
+    streamed(name, async move |out: Lines| {
+        if !out.tell(format!("{}\n", COLUMNS.join(",")).into()).await {
+            return Ok(());
+        }
+        let out = Arc::new(out);
+        let (mut row, mut failed) = (0, None);
+        let tell = |place: Place| {
+            let found = lines(&place, &filter, &mut row);
+            let out = Arc::clone(&out);
+            let found = found.map_err(|error| failed = Some(error)).ok();
+            async move {
+                match found {
+                    Some(bytes) => out.tell(bytes).await,
+                    None => false,
+                }
+            }
+        };
+        walk(app, caller, &filter, tell).await?;
+        failed.map_or(Ok(()), Err)
+    })
 }

@@ -38,6 +38,7 @@ pub(crate) fn left_pad(version: &str) -> Vec<u8> {
 pub(crate) fn feed(dir: &Path, fixed: &str, severity: &str) {
     let advisory = json!({
         "id": "GHSA-xxxx-yyyy-zzzz", "modified": format!("2024-01-01T00:00:{:02}Z", fixed.len()),
+        "published": "2023-12-01T00:00:00Z",
         "aliases": ["CVE-2024-0001"], "summary": "left-pad pads right",
         "database_specific": { "severity": severity },
         "affected": [{ "package": { "ecosystem": "npm", "name": "left-pad" }, "ranges": [
@@ -432,4 +433,115 @@ async fn the_index_s_files_stay_few_and_say_the_same() {
     assert!(count("segments") < 8 && count("findings") < 8, "{setting}");
     assert_eq!(ask(&app, ADMIN, "left-pad < 1.3.0").await["total"], 10);
     assert_eq!(ask(&app, ADMIN, "cve:CVE-2024-0001").await["total"], 10);
+}
+
+#[tokio::test]
+async fn a_file_of_the_index_with_other_content_is_not_believed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    index(&app).await;
+    assert_eq!(ask(&app, ADMIN, "left-pad").await["total"], 1);
+    let store = app.registry.store();
+    let before = store.setting("estate").await.expect("an answer").expect("an index");
+    let mut files: Value = serde_json::from_str(&before).expect("JSON");
+    files["segments"][0]["digest"] = json!(Digest::sha256(b"what was written").to_string());
+    let mut tx = store.begin().await.expect("a transaction");
+    metadata::model::setting::replace(&mut tx, "estate", Some(&before), &files.to_string());
+    store.commit(tx).await.expect("a commit");
+    // As on another machine: no file is here yet.
+    forget_files(dir.path());
+    let asked = app.get("/api/v1/search/images?q=left-pad").await;
+    asked.expect(StatusCode::SERVICE_UNAVAILABLE);
+    index(&app).await;
+    index(&app).await;
+    assert_eq!(ask(&app, ADMIN, "left-pad").await["total"], 1, "it was made anew");
+}
+
+/// Removes every file of the index that is kept beside the process.
+fn forget_files(dir: &Path) {
+    for entry in std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() && entry.ends_with("estate") {
+            std::fs::remove_dir_all(entry).expect("no files");
+        } else if entry.is_dir() {
+            forget_files(&entry);
+        }
+    }
+}
+
+async fn exposures(app: &TestApp, query: &str) -> Vec<Value> {
+    let found = app.get(&format!("/api/v1/reports/exposure{query}")).await.expect(StatusCode::OK).json();
+    found["exposures"].as_array().expect("a list").clone()
+}
+
+#[tokio::test]
+async fn how_long_a_vulnerability_stays_is_told_from_first_present_to_last_gone() {
+    const DAY: std::time::Duration = std::time::Duration::from_hours(24);
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    app.user("eve").await;
+    let old = push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    index(&app).await;
+    let found = exposures(&app, "").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let first = &found[0];
+    assert_eq!((&first["id"], &first["project"]), (&json!("CVE-2024-0001"), &json!("team")));
+    assert_eq!((&first["severity"], &first["published"]), (&json!("high"), &json!("2023-12-01T00:00:00Z")));
+    assert_eq!((&first["fix_built"], &first["gone"]), (&json!(null), &json!(null)));
+
+    // Built again with the repaired version, and the affected image deleted; a second one holds it a while longer.
+    app.advance(DAY * 10).await;
+    let more = push(&app, "team/other", "v1", &[left_pad("1.2.1")]).await;
+    push(&app, "team/app", "v2", &[left_pad("1.3.0")]).await;
+    index(&app).await;
+    app.advance(DAY * 5).await;
+    let gone = |repo: &str, digest: &Digest| format!("/v2/{repo}/manifests/{digest}");
+    let delete = app.ask("DELETE", &gone("team/app", &old)).by(ADMIN);
+    delete.send().await.expect(StatusCode::ACCEPTED);
+    index(&app).await;
+    let found = exposures(&app, "").await;
+    assert_eq!((found.len(), &found[0]["gone"]), (1, &json!(null)), "one is still affected");
+    assert!((found[0]["days_to_fix"].as_f64().expect("a fix") - 10.0).abs() < 0.1, "{found:?}");
+    assert!((found[0]["days_exposed"].as_f64().expect("days") - 15.0).abs() < 0.1, "{found:?}");
+    app.advance(DAY).await;
+    let delete = app.ask("DELETE", &gone("team/other", &more)).by(ADMIN);
+    delete.send().await.expect(StatusCode::ACCEPTED);
+    index(&app).await;
+    let found = exposures(&app, "?severity=high&project=team&id=CVE-2024-0001").await;
+    assert!((found[0]["days_to_repair"].as_f64().expect("gone") - 16.0).abs() < 0.1, "{found:?}");
+
+    // The feed's history: the advisory comes to speak of v2, is rated worse, and is corrected.
+    app.advance(DAY).await;
+    feed(dir.path(), "1.3.10", "HIGH");
+    refresh(&app).await;
+    let found = exposures(&app, "").await;
+    assert_eq!((found.len(), &found[1]["gone"]), (2, &json!(null)), "{found:?}");
+    app.advance(DAY * 2).await;
+    feed(dir.path(), "1.3.100", "CRITICAL");
+    refresh(&app).await;
+    assert_eq!(exposures(&app, "?severity=critical").await.len(), 1);
+    feed(dir.path(), "1.2.0", "HIGH");
+    refresh(&app).await;
+    let found = exposures(&app, "").await;
+    assert!((found[1]["days_to_repair"].as_f64().expect("gone") - 2.0).abs() < 0.1, "{found:?}");
+
+    let summary = "/api/v1/reports/exposure/summary";
+    let all = app.get(summary).await.expect(StatusCode::OK).json();
+    assert_eq!((&all["all"]["open"], &all["all"]["repaired"]), (&json!(0), &json!(2)), "{all}");
+    assert!((all["projects"]["team"]["mean_days_to_repair"].as_f64().expect("a mean") - 9.0).abs() < 0.1);
+    assert!((all["severities"]["high"]["mean_days_to_repair"].as_f64().expect("a mean") - 16.0).abs() < 0.1);
+    let csv = app.get("/api/v1/reports/exposure.csv").await.expect(StatusCode::OK).text();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert!(csv.contains("CVE-2024-0001,team,high,2023-12-01T00:00:00Z,"), "{csv}");
+    let page = app.get("/api/v1/reports/exposure?limit=1").await.expect(StatusCode::OK).json();
+    let after = page["next"].as_str().expect("more").to_owned();
+    assert_eq!(exposures(&app, &format!("?after={after}")).await, found[1..]);
+
+    // Who may not see the project learns nothing of it.
+    let hidden = app.ask("GET", summary).by("eve").send().await.expect(StatusCode::OK).json();
+    assert_eq!((&hidden["all"]["repaired"], &hidden["projects"]), (&json!(0), &json!({})));
+    let named = app.ask("GET", "/api/v1/reports/exposure?project=team").by("eve");
+    named.send().await.expect(StatusCode::NOT_FOUND);
+    let wrong = app.get("/api/v1/reports/exposure?severity=awful").await;
+    wrong.expect(StatusCode::BAD_REQUEST);
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::estate::findings::{self, Changed, Delta};
+use ::estate::findings::{self, Changed, Delta, Findings};
 use ::estate::{Below, Estate, Writer, merge};
 use metadata::jobs;
 use metadata::leases::{self, Held};
@@ -19,6 +19,7 @@ use oci::Digest;
 use vuln::Inventory;
 use vuln::db::Db;
 
+use super::exposure::{MANY, Places, Seen, Settled, settled};
 use super::{AskSavedJob, Index, Open, Pointer};
 use crate::duty::Duty;
 use crate::job::JobError;
@@ -99,7 +100,7 @@ impl IndexDuty {
             let dirty = store.estate_dirty(BATCH).await?;
             if !dirty.is_empty() {
                 self.add(held, &dirty).await?;
-            } else if !self.compact(held, SEGMENTS).await? {
+            } else if !self.reckon(held).await? && !self.compact(held, SEGMENTS).await? {
                 break;
             }
         }
@@ -111,14 +112,14 @@ impl IndexDuty {
 enum Image {
     Gone,
     Unknown,
-    Held { inventory: Box<Inventory>, projects: Vec<i64> },
+    Held { inventory: Box<Inventory>, places: Places },
 }
 
 impl IndexDuty {
     /// Adds what was scanned, takes out what is gone.
     async fn add(&self, held: &Held, dirty: &[(Digest, i64)]) -> Result<(), JobError> {
         let index = &*self.0;
-        let (mut next, former, _) = index.current().await?;
+        let (mut next, former, before) = index.current().await?;
         let advisories = index.scanner.advisories().current().await?;
         let content = advisories.as_ref().map_or(0, |current| current.content());
         if !next.segments.is_empty() && next.advisories != content {
@@ -127,20 +128,35 @@ impl IndexDuty {
         }
         next.advisories = content;
         let mut writer = Writer::new();
+        let mut images = Vec::new();
         for (digest, _) in dirty {
             match self.look(digest).await? {
-                Image::Gone => writer.remove(*digest),
+                Image::Gone => {
+                    writer.remove(*digest);
+                    images.push((*digest, Places::new()));
+                }
                 Image::Unknown => {}
-                Image::Held { inventory, projects } => writer.add(*digest, &inventory, &projects),
+                Image::Held { inventory, places } => {
+                    writer.add(*digest, &inventory, &places.keys().copied().collect::<Vec<_>>());
+                    images.push((*digest, places));
+                }
             }
         }
         let segment = tokio::task::spawn_blocking(move || writer.finish()).await.map_err(JobError::retry)?;
         let segment = segment.map_err(JobError::failed)?;
-        if let Some(by) = advisories {
-            let judged = segment.clone();
-            let found = tokio::task::spawn_blocking(move || full(&[&judged], &by)).await;
-            let found = found.map_err(JobError::retry)??;
-            let file = index.write(&mut next, found).await?;
+        let mut shown = None;
+        let mut segment = segment;
+        if let Some(by) = &advisories {
+            let by = Arc::clone(by);
+            let work = tokio::task::spawn_blocking(move || {
+                let findings = full(&[&segment], &by)?;
+                let seen = Seen { before: &before, segment: &segment, findings: &findings, images: &images };
+                let shown = seen.compare().map_err(JobError::failed)?;
+                Ok::<_, JobError>((segment, findings, shown))
+            });
+            let (same, findings, found) = work.await.map_err(JobError::retry)??;
+            (segment, shown) = (same, Some(found));
+            let file = index.write(&mut next, findings).await?;
             next.findings.push(file);
         }
         let file = index.write(&mut next, segment).await?;
@@ -158,6 +174,9 @@ impl IndexDuty {
                 jobs::enqueue(&mut tx, index.registry().store().next_id().await?, now, again);
             }
         }
+        if let (Some(shown), Some(by)) = (shown, &advisories) {
+            self.note(&mut tx, &mut next, shown, by).await?;
+        }
         let gone = std::mem::take(&mut next.former);
         Index::step(&mut tx, former.as_deref(), &next)?;
         index.registry().store().commit(tx).await?;
@@ -171,12 +190,14 @@ impl IndexDuty {
         if places.is_empty() {
             return Ok(Image::Gone);
         }
-        let projects: BTreeSet<i64> = places.iter().map(|place| place.project.get()).collect();
+        let mut pushed = Places::new();
+        for place in places {
+            let at = pushed.entry(place.project.get()).or_insert(place.pushed_at);
+            *at = place.pushed_at.min(*at);
+        }
         match self.0.scanner.inventory(digest).await? {
             None => Ok(Image::Unknown),
-            Some(inventory) => {
-                Ok(Image::Held { inventory: Box::new(inventory), projects: projects.into_iter().collect() })
-            }
+            Some(inventory) => Ok(Image::Held { inventory: Box::new(inventory), places: pushed }),
         }
     }
 
@@ -201,17 +222,23 @@ impl IndexDuty {
         };
         let outcome = work.await.map_err(JobError::retry)??;
         let mut next = Pointer { advisories: new.content(), ..pointer.clone() };
+        let mut exposures = Settled::new();
         let told = match outcome {
             Outcome::All(file) => {
                 let file = index.write(&mut next, file).await?;
                 next.former.extend(next.findings.drain(..).map(|old| old.object));
                 next.findings.push(file);
+                (next.reckoned, next.reckoned_to) = (false, String::new());
                 None
             }
-            Outcome::Delta(Matched { delta, told }) => {
+            Outcome::Delta(Matched { delta, told, settled }) => {
                 if !delta.file.is_empty() {
                     let file = index.write(&mut next, delta.file).await?;
                     next.findings.push(file);
+                }
+                match settled {
+                    Some(found) => exposures = found,
+                    None => (next.reckoned, next.reckoned_to) = (false, String::new()),
                 }
                 Some(told)
             }
@@ -227,6 +254,7 @@ impl IndexDuty {
                 outbox::append(&mut tx, event, store.now(), "advisory_matched", Some(*project), &payload);
             }
         }
+        self.settle_exposures(&mut tx, &mut next, exposures, &new).await?;
         Index::step(&mut tx, former.as_deref(), &next)?;
         store.commit(tx).await?;
         Ok(true)
@@ -325,6 +353,8 @@ enum Outcome {
 struct Matched {
     delta: Delta,
     told: Told,
+    /// Whom the changed vulnerabilities affect now; none: they are too many to say at once.
+    settled: Option<Settled>,
 }
 
 /// What is told of changed advisories.
@@ -356,5 +386,19 @@ fn changed(open: &Open, old: &[u8], new: &Current) -> Result<Matched, JobError> 
     for at in images.iter() {
         told.images.insert(view.estate.digest(at).map_err(JobError::failed)?);
     }
-    Ok(Matched { delta, told })
+    let ids: BTreeSet<&str> = delta.changes.iter().flat_map(::estate::findings::Change::ids).collect();
+    let settled = if ids.len() > MANY { None } else { Some(after(open, &delta, &ids)?) };
+    Ok(Matched { delta, told, settled })
+}
+
+/// Whom vulnerabilities affect after a step.
+fn after(open: &Open, delta: &Delta, ids: &BTreeSet<&str>) -> Result<Settled, JobError> {
+    let estate = &open.borrow_dependent().estate;
+    let maps = open.borrow_owner();
+    let mut files: Vec<&[u8]> = maps.findings.iter().map(|map| &**map).collect();
+    if !delta.file.is_empty() {
+        files.push(&delta.file);
+    }
+    let findings = Findings::open(&files, estate).map_err(JobError::failed)?;
+    settled(estate, &findings, ids.iter().copied()).map_err(JobError::failed)
 }

@@ -5,6 +5,7 @@
 //! is derived: lost, it is made again from what layers state.
 
 mod duty;
+mod exposure;
 mod saved;
 mod search;
 
@@ -20,6 +21,7 @@ use blobs::{BlobKey, Series};
 use bytes::Bytes;
 use metadata::Tx;
 use metadata::model::setting;
+use oci::Digest;
 use registry::Registry;
 use self_cell::self_cell;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,10 @@ pub(crate) struct Pointer {
     pub advisories: i64,
     /// Objects that no longer belong to it; deleted when it moves on once more.
     pub former: Vec<String>,
+    /// The times of vulnerabilities are noted as the files show them.
+    pub reckoned: bool,
+    /// Until then: the last vulnerability of which they are.
+    pub reckoned_to: String,
 }
 
 /// A file.
@@ -59,6 +65,9 @@ pub(crate) struct File {
     pub object: String,
     /// Its size.
     pub size_bytes: u64,
+    /// Its content; unknown of what an older version wrote.
+    #[serde(default)]
+    pub digest: Option<Digest>,
 }
 
 impl Pointer {
@@ -158,7 +167,7 @@ impl Index {
         let (mut segments, mut findings) = (Vec::new(), Vec::new());
         for (files, maps) in [(&pointer.segments, &mut segments), (&pointer.findings, &mut findings)] {
             for file in files {
-                match self.files.open(&file.object).await? {
+                match self.files.open(&file.object, file.digest.as_ref()).await? {
                     Some(map) => maps.push(map),
                     None => return Err(JobError::failed(GONE)),
                 }
@@ -167,7 +176,7 @@ impl Index {
         let maps = Maps { segments, findings };
         let open = tokio::task::spawn_blocking(move || Open::of(maps)).await.map_err(JobError::retry)?;
         let open = Arc::new(open.map_err(JobError::failed)?);
-        self.files.keep_only(pointer.objects());
+        self.files.keep_only(pointer.objects()).await;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((pointer.clone(), Arc::clone(&open)));
         Ok((pointer, text, open))
@@ -179,11 +188,13 @@ impl Index {
         let random = u32::try_from(self.registry().store().random().below(1 << 32)).unwrap_or(0);
         let key = BlobKey::of_series(Series::Estate, pointer.number, random);
         let size_bytes = bytes.len() as u64;
+        let hash = tokio::task::spawn_blocking(move || (Digest::sha256(&bytes), bytes));
+        let (digest, bytes) = hash.await.map_err(JobError::retry)?;
         let registry = self.registry();
         publish(&**registry.blobs(), registry.budget(), key, Bytes::from(bytes))
             .await
             .map_err(JobError::retry)?;
-        Ok(File { object: key.to_string(), size_bytes })
+        Ok(File { object: key.to_string(), size_bytes, digest: Some(digest) })
     }
 
     /// Appends the step from one state of the index to the next; somebody else's step is a conflict.

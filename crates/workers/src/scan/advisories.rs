@@ -122,7 +122,7 @@ impl Advisories {
         if let Some(known) = self.known(&pointer) {
             return Ok(Some(known));
         }
-        let Some(map) = self.files.open(&pointer.object).await? else {
+        let Some(map) = self.files.open(&pointer.object, None).await? else {
             if self.pointer().await?.as_ref() != Some(&pointer) {
                 return Err(JobError::retry("the advisories were replaced just now"));
             }
@@ -133,7 +133,7 @@ impl Advisories {
             );
             return Ok(None);
         };
-        self.files.keep_only(pointer.objects());
+        self.files.keep_only(pointer.objects()).await;
         let current = Arc::new(Current { pointer, map });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&current));
         Ok(Some(current))
@@ -145,7 +145,7 @@ impl Advisories {
         if i64::try_from(*former_content).ok() != Some(wanted) {
             return Ok(None);
         }
-        self.files.open(object).await
+        self.files.open(object, None).await
     }
 
     /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers

@@ -43,7 +43,11 @@ impl Job for FeedsJob {
             return Err(JobError::retry("another process renewed the advisories at the same time"));
         }
         let mut update = match &old {
-            Some(old) => Update::of(&old.db().map_err(JobError::failed)?),
+            Some(old) => {
+                let old = Arc::clone(old);
+                let read = quietly("advisories", move || old.db().map(|db| Update::of(&db)));
+                read.await?.map_err(JobError::failed)?
+            }
             None => Update::new(),
         };
         let policy = if payload.allow_shrink { ShrinkPolicy::Allow } else { ShrinkPolicy::Refuse };

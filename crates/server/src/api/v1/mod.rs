@@ -3,6 +3,7 @@
 mod artifacts;
 mod audit;
 mod conditions;
+mod exposure;
 mod members;
 mod projects;
 mod repositories;

@@ -12,6 +12,7 @@ pub(super) fn routes() -> Routes {
         .merge(results_of())
         .merge(scanning_of())
         .merge(search_of())
+        .merge(reports_of())
 }
 
 fn scanners_of() -> Routes {
@@ -263,4 +264,36 @@ fn search_of() -> Routes {
             about("keep_search", "Keeps a question; a new answer raises an event.").body::<Keep>(),
         )
         .add(Method::DELETE, "/search/saved/{search}", forget, about("forget_search", "Forgets a question."))
+}
+
+fn reports_of() -> Routes {
+    use super::exposure::{Exposures, Page, Totals, Which, export, list, summary};
+    Routes::new()
+        .add(
+            Method::GET,
+            "/reports/exposure",
+            list,
+            about("list_exposures", "Lists how long vulnerabilities stay in projects.")
+                .open()
+                .query::<Page>()
+                .answers::<Exposures>(),
+        )
+        .add(
+            Method::GET,
+            "/reports/exposure/summary",
+            summary,
+            about("summarise_exposures", "Says how long repairs take, by severity and by project.")
+                .open()
+                .query::<Which>()
+                .answers::<Totals>(),
+        )
+        .add(
+            Method::GET,
+            "/reports/exposure.csv",
+            export,
+            about("export_exposures", "Lists how long vulnerabilities stay in projects, as CSV.")
+                .open()
+                .query::<Which>()
+                .text("text/csv"),
+        )
 }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::StatusCode;
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use metadata::model::PrincipalId;
 use metadata::model::estate::TaggedPlace;
 use oci::Digest;
@@ -18,14 +17,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use workers::index::{Answer, Hit, Question, SavedSearch, SavedSearches, SearchFailure};
 
+use crate::api::csv::{Lines, streamed};
 use crate::api::extract::{Body, By, Path, Query, SignedIn};
 use crate::api::problem::Problem;
 use crate::app::App;
 
 /// Images of one page, unless asked for otherwise, and at most.
 const PAGE: (usize, usize) = (50, 1000);
-/// Images of an export.
-const EXPORTED: usize = 10_000;
+/// Images of an export, and those read at once for it.
+const EXPORTED: u64 = 10_000;
+const EXPORT_PAGE: usize = 200;
 
 /// A question.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -156,42 +157,50 @@ pub(super) async fn export(
     By(caller): By,
     Query(asked): Query<Exported>,
 ) -> Result<Response, Problem> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Error::Internal(error.to_string());
-    writer
-        .write_record(["repository", "tag", "digest", "package", "version", "purl", "path"])
-        .map_err(failed)?;
-    let (mut after, mut count) = (None, 0);
+    // What cannot be answered is said before anything is sent.
+    let first = ask(&app, &caller, &asked.q, None, EXPORT_PAGE).await?;
+    if first.total > EXPORTED {
+        let why = format!("an export has at most {EXPORTED} images; ask a narrower question");
+        return Err(Error::LimitReached(why).into());
+    }
+    Ok(streamed("images.csv", move |lines| tell(app, caller, asked.q, first, lines)))
+}
+
+/// Sends the lines of a page and of all that follow.
+async fn tell(app: Arc<App>, caller: Caller, q: String, mut page: Answer, out: Lines) -> Result<(), Error> {
+    if !out.tell("repository,tag,digest,package,version,purl,path\n".into()).await {
+        return Ok(());
+    }
     loop {
-        let page = ask(&app, &caller, &asked.q, after, PAGE.1).await?;
-        count += page.images.len();
-        for hit in &page.images {
-            let somewhere =
-                TaggedPlace { digest: hit.digest, project: 0.into(), full_name: String::new(), tag: None };
-            // What has more places than are read is named nevertheless.
-            let none = hit.places.is_empty().then_some(&somewhere);
-            for place in hit.places.iter().chain(none) {
-                for package in &hit.packages {
-                    let path = package.paths.first().map_or("", String::as_str);
-                    let (tag, digest) = (place.tag.as_deref().unwrap_or_default(), hit.digest.to_string());
-                    let purl = package.purl.as_deref().unwrap_or_default();
-                    let row = [&place.full_name, tag, &digest, &package.name, &package.version, purl, path];
-                    writer.write_record(row).map_err(failed)?;
-                }
-            }
+        let lines = page.images.iter().map(lines).collect::<Result<Vec<_>, _>>();
+        let lines = lines.map_err(|error| Error::Internal(error.to_string()))?;
+        if !out.tell(lines.concat().into()).await {
+            return Ok(());
         }
-        match page.next {
-            Some(next) if count < EXPORTED => after = Some(next),
-            Some(_) => {
-                let why = format!("an export has at most {EXPORTED} images; ask a narrower question");
-                return Err(Error::LimitReached(why).into());
-            }
-            None => break,
+        let Some(next) = page.next else { return Ok(()) };
+        let projects = app.registry.judged_projects(&caller);
+        let question = Question { text: &q, projects: &projects, after: Some(next), limit: EXPORT_PAGE };
+        page = app.index.search(question).await.map_err(|error| Error::Internal(error.to_string()))?;
+    }
+}
+
+/// The lines of an image.
+fn lines(hit: &Hit) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let somewhere =
+        TaggedPlace { digest: hit.digest, project: 0.into(), full_name: String::new(), tag: None };
+    // What has more places than are read is named nevertheless.
+    let none = hit.places.is_empty().then_some(&somewhere);
+    for place in hit.places.iter().chain(none) {
+        for package in &hit.packages {
+            let path = package.paths.first().map_or("", String::as_str);
+            let (tag, digest) = (place.tag.as_deref().unwrap_or_default(), hit.digest.to_string());
+            let purl = package.purl.as_deref().unwrap_or_default();
+            let row = [&place.full_name, tag, &digest, &package.name, &package.version, purl, path];
+            writer.write_record(row)?;
         }
     }
-    let bytes = writer.into_inner().map_err(|error| Error::Internal(error.to_string()))?;
-    let headers = [(CONTENT_TYPE, "text/csv"), (CONTENT_DISPOSITION, "attachment; filename=\"images.csv\"")];
-    Ok((headers, bytes).into_response())
+    writer.into_inner().map_err(|error| error.into_error().into())
 }
 
 /// A question that is asked whenever something changes; a new answer is an event.
