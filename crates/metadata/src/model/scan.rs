@@ -24,7 +24,7 @@ crate::statements! {
     PUT_VERDICT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, judged_at, advisories, worst, critical, high, medium, low, negligible, unknown, details, tx) VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, judged_at = excluded.judged_at, advisories = excluded.advisories, worst = excluded.worst, critical = excluded.critical, high = excluded.high, medium = excluded.medium, low = excluded.low, negligible = excluded.negligible, unknown = excluded.unknown, details = excluded.details, tx = excluded.tx";
     PUT_ATTEMPT = Write "INSERT INTO scan (digest, id, status, reason, attempted_at, job, tx) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, tx = excluded.tx";
     JUDGED_BEFORE = Scan "SELECT digest, id, status, reason, attempted_at, job, judged_at, advisories, critical, high, medium, low, negligible, unknown, details FROM scan WHERE judged_at IS NOT NULL AND advisories < $1 AND digest > $2 ORDER BY digest LIMIT $3";
-    ANYWHERE = Read "SELECT m.repository_id, m.media_type, m.bytes, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 ORDER BY m.repository_id LIMIT 1";
+    ANYWHERE = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at, m.media_type, m.bytes FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 ORDER BY m.repository_id LIMIT 1";
     PLACES = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
     IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 ORDER BY digest LIMIT $2";
     HELD = Read "SELECT media_type, bytes FROM manifest WHERE repository_id = $1 AND digest = $2";
@@ -213,6 +213,12 @@ pub struct Place {
     pub pushed_at: Timestamp,
 }
 
+fn place(row: &Row) -> Result<Place, StoreError> {
+    let pushed_at = Timestamp::from_micros(row.int(3)?);
+    let full_name = row.text(2)?.to_owned();
+    Ok(Place { repository: row.id(0)?, project: row.id(1)?, full_name, pushed_at })
+}
+
 /// A manifest that has to do with another one: about it, or an index of it.
 #[derive(Clone, Debug)]
 pub struct Related {
@@ -356,13 +362,7 @@ impl Store {
     pub async fn manifest_anywhere(&self, digest: &Digest) -> Result<Option<AnyManifest>, StoreError> {
         let row = self.row(&ANYWHERE, &params![digest]).await?;
         row.map(|row| {
-            let place = Place {
-                repository: row.id(0)?,
-                project: row.id(3)?,
-                full_name: row.text(4)?.to_owned(),
-                pushed_at: Timestamp::from_micros(row.int(5)?),
-            };
-            Ok(AnyManifest { place, media_type: row.text(1)?.to_owned(), bytes: row.bytes(2)? })
+            Ok(AnyManifest { place: place(&row)?, media_type: row.text(4)?.to_owned(), bytes: row.bytes(5)? })
         })
         .transpose()
     }
