@@ -213,12 +213,6 @@ pub struct Place {
     pub pushed_at: Timestamp,
 }
 
-fn place(row: &Row) -> Result<Place, StoreError> {
-    let pushed_at = Timestamp::from_micros(row.int(3)?);
-    let full_name = row.text(2)?.to_owned();
-    Ok(Place { repository: row.id(0)?, project: row.id(1)?, full_name, pushed_at })
-}
-
 /// A manifest that has to do with another one: about it, or an index of it.
 #[derive(Clone, Debug)]
 pub struct Related {
@@ -362,7 +356,8 @@ impl Store {
     pub async fn manifest_anywhere(&self, digest: &Digest) -> Result<Option<AnyManifest>, StoreError> {
         let row = self.row(&ANYWHERE, &params![digest]).await?;
         row.map(|row| {
-            Ok(AnyManifest { place: place(&row)?, media_type: row.text(4)?.to_owned(), bytes: row.bytes(5)? })
+            let (media_type, bytes) = (row.text(4)?.to_owned(), row.bytes(5)?);
+            Ok(AnyManifest { place: place(&row)?, media_type, bytes })
         })
         .transpose()
     }
