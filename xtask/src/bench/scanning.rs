@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let target = &args.against;
     prepare(target, &[WORK])?;
     for n in 0..args.images {
-        push(target, n, args.layer_mib).with_context(|| format!("image {n}"))?;
+        // Layers that no run before this one has pushed.
+        push(target, u64::from(std::process::id()) << 16 | n, args.layer_mib)
+            .with_context(|| format!("image {n}"))?;
     }
     let limits = Limits { seconds: args.seconds, operations: u64::MAX, connections: args.connections };
     let full = load::round(target, WORK, false, &limits, 0)?;
