@@ -201,6 +201,8 @@ async fn a_chosen_scanner_is_asked_and_what_it_says_counts_by_the_rule() {
     assert_eq!(verdict(&app, &digest).await, said("succeeded", 0, 0), "they agree on nothing");
     choose(&app, &["Sonde", "Bonded"], "primary").await;
     assert_eq!(verdict(&app, &digest).await, said("succeeded", 0, 1));
+    let scan = app.get(&of(&digest, "")).await.json();
+    assert_eq!(scan["images"][0]["verdict"]["packages"], 1, "what our own scan saw stays");
     by(&app, "DELETE", "/api/v1/projects/team/scanners").send().await.expect(StatusCode::NO_CONTENT);
     app.idle().await;
     assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 0), "our own scan decides again");

@@ -128,7 +128,7 @@ fn counts(of: Counts) -> SeverityCounts {
     }
 }
 
-pub(super) fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict {
+fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict {
     let report = &made.report;
     let found = report.vulnerabilities.as_ref();
     let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);

@@ -13,8 +13,7 @@ use vuln::foreign::{self, Combined, CombinedFinding, Limits, Rule, ScannerReport
 
 use super::super::Scanner;
 use super::super::image::Image;
-use super::super::judge;
-use super::super::report::{FEEDS, Made, ReportError};
+use super::super::report::{FEEDS, ReportError};
 use super::{Held, results};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -55,7 +54,9 @@ impl Job for CombineJob {
             combined::delete(&mut tx, image.place.repository, &image.digest);
             return context.complete(tx).await;
         }
-        let (verdict, reason) = heard.verdict(store.now());
+        // Secrets, packages and the like are what our own scan saw, whoever else is asked for vulnerabilities.
+        let own = store.scan(&image.digest).await?.and_then(|row| row.verdict);
+        let (verdict, reason) = heard.verdict(own, store.now());
         let counts = verdict.counts;
         let said: Vec<&str> = heard.combined.heard.iter().map(|heard| heard.by.as_str()).collect();
         context.info(format!("{} vulnerabilities, by {}", counts.total(), said.join(", ")));
@@ -85,7 +86,6 @@ impl Job for CombineJob {
 
 /// What all scanners of a repository say of an artifact.
 pub(super) struct AllSaid {
-    own: Option<Made>,
     uploads: bool,
     choice: ScannerChoice,
     combined: Combined,
@@ -97,9 +97,8 @@ impl AllSaid {
         !self.uploads && self.choice.scanners == [OWN_SCANNER]
     }
 
-    fn verdict(&self, judged_at: metadata::Timestamp) -> (Verdict, Option<String>) {
-        let own = self.own.as_ref().map(|made| judge::verdict(made, 0, judged_at));
-        let mut details = own.as_ref().map(|own| own.details.clone()).unwrap_or_default();
+    fn verdict(&self, own: Option<Verdict>, judged_at: metadata::Timestamp) -> (Verdict, Option<String>) {
+        let (advisories, mut details) = own.map(|own| (own.advisories, own.details)).unwrap_or_default();
         let fixable = |finding: &&CombinedFinding| !finding.fixed_versions.is_empty();
         let findings = &self.combined.findings;
         details.fixable = counts(findings.iter().filter(fixable));
@@ -109,12 +108,7 @@ impl AllSaid {
             let rest = if more == 0 { String::new() } else { format!(" (and {more} more)") };
             format!("{}: {}{rest}", first.by, first.reason)
         });
-        let verdict = Verdict {
-            judged_at,
-            advisories: own.map_or(0, |own| own.advisories),
-            counts: counts(findings),
-            details,
-        };
+        let verdict = Verdict { judged_at, advisories, counts: counts(findings), details };
         (verdict, reason)
     }
 }
@@ -172,7 +166,7 @@ impl Scanner {
         let (choice, _) =
             self.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
         let mut said: Vec<(String, Result<ScannerReport, String>)> = Vec::new();
-        let (mut own, mut nothing) = (None, None);
+        let mut nothing = None;
         let mut kept = self
             .store()
             .scanner_reports(image.place.repository, &image.digest)
@@ -185,7 +179,6 @@ impl Scanner {
                         made.report.problems.retain(|problem| with_ages || problem.source != FEEDS);
                         let report = foreign::own(&made.report, &Limits::default());
                         said.push((name.clone(), report.map_err(|error| error.to_string())));
-                        own = Some(made);
                     }
                     Err(ReportError::Unavailable(error)) => return Err(error.into()),
                     Err(reason) => {
@@ -234,6 +227,6 @@ impl Scanner {
             foreign::combine(&voices, &rule)
         });
         let combined = combined.await.map_err(JobError::retry)?;
-        Ok(AllSaid { own, uploads, choice, combined })
+        Ok(AllSaid { uploads, choice, combined })
     }
 }
