@@ -15,15 +15,16 @@ use crate::{Timestamp, params};
 
 crate::statements! {
     REPORTS = Read "SELECT scanner, reason, attempted_at, job, reported_at, content FROM scanner_report WHERE repository_id = $1 AND digest = $2 ORDER BY scanner";
+    HEARD = Read "SELECT scanner FROM scanner_report WHERE repository_id = $1 AND digest = $2 ORDER BY scanner";
     REPORT_JOBS = Read "SELECT DISTINCT job FROM scanner_report WHERE repository_id = $1 AND digest IN (SELECT value FROM bonded_texts($2)) ORDER BY job";
     PUT_REPORT = Write "INSERT INTO scanner_report (repository_id, digest, scanner, attempted_at, job, reported_at, content, tx) VALUES ($1, $2, $3, $4, $5, $4, $6, $7) ON CONFLICT (repository_id, digest, scanner) DO UPDATE SET reason = NULL, attempted_at = excluded.attempted_at, job = excluded.job, reported_at = excluded.reported_at, content = excluded.content, tx = excluded.tx";
     PUT_FAILURE = Write "INSERT INTO scanner_report (repository_id, digest, scanner, reason, attempted_at, job, tx) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (repository_id, digest, scanner) DO UPDATE SET reason = excluded.reason, attempted_at = excluded.attempted_at, job = excluded.job, tx = excluded.tx";
     FIND = Read "SELECT digest, id, status, reason, judged_at, job, judged_at, advisories, critical, high, medium, low, negligible, unknown, details FROM combined_scan WHERE repository_id = $1 AND digest IN (SELECT value FROM bonded_texts($2))";
     PUT = Write "INSERT INTO combined_scan (repository_id, digest, id, status, reason, judged_at, job, advisories, critical, high, medium, low, negligible, unknown, details, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (repository_id, digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, judged_at = excluded.judged_at, job = excluded.job, advisories = excluded.advisories, critical = excluded.critical, high = excluded.high, medium = excluded.medium, low = excluded.low, negligible = excluded.negligible, unknown = excluded.unknown, details = excluded.details, tx = excluded.tx";
     DELETE = Write "DELETE FROM combined_scan WHERE repository_id = $1 AND digest = $2";
-    CONCERNED = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND (EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT))) ORDER BY m.repository_id LIMIT $2";
+    CONCERNED = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND (EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json')) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att')) AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
     PLACE = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.repository_id = $1 AND m.digest = $2";
-    IMAGES_OF = Scan "SELECT m.repository_id, m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE ($1 = 0 OR r.project_id = $1) AND m.height = 0 AND m.subject IS NULL AND (m.repository_id > $2 OR (m.repository_id = $2 AND m.digest > $3)) ORDER BY m.repository_id, m.digest LIMIT $4";
+    IMAGES_OF = Scan "SELECT m.repository_id, m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE ($1 = 0 OR r.project_id = $1) AND m.height = 0 AND (m.repository_id > $2 OR (m.repository_id = $2 AND m.digest > $3)) ORDER BY m.repository_id, m.digest LIMIT $4";
     DIGESTS = Scan "SELECT digest FROM (SELECT digest FROM combined_scan WHERE digest > $1 UNION SELECT digest FROM scanner_report WHERE digest > $1) AS d ORDER BY digest LIMIT $2";
     FORGET_REPORTS = Write "DELETE FROM scanner_report WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.repository_id = scanner_report.repository_id AND m.digest = scanner_report.digest)";
     FORGET = Write "DELETE FROM combined_scan WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.repository_id = combined_scan.repository_id AND m.digest = combined_scan.digest)";
@@ -94,6 +95,16 @@ impl Store {
         self.rows(&REPORTS, &params![repository, digest]).await?.iter().map(row).collect()
     }
 
+    /// The registered scanners that were asked about an artifact, whatever they said.
+    pub async fn scanners_heard(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(&HEARD, &params![repository, digest]).await?;
+        rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
+    }
+
     /// The jobs that asked registered scanners.
     pub async fn scanner_jobs(
         &self,
@@ -114,9 +125,15 @@ impl Store {
         self.rows(&FIND, &[repository.into(), digests]).await?.iter().map(parse).collect()
     }
 
-    /// Repositories that hold an artifact and do not go by our own scan alone, or did not when it was judged last.
-    pub async fn places_with_scanners(&self, digest: &Digest, limit: u32) -> Result<Vec<Place>, StoreError> {
-        self.rows(&CONCERNED, &params![digest, limit]).await?.iter().map(place).collect()
+    /// Repositories, in order of their ids after `last`, that hold an artifact and do not go by our own scan alone, or did
+    /// not when it was judged last, or hold what may be a result of another scanner.
+    pub async fn places_with_scanners(
+        &self,
+        digest: &Digest,
+        last: RepositoryId,
+        limit: u32,
+    ) -> Result<Vec<Place>, StoreError> {
+        self.rows(&CONCERNED, &params![digest, last, limit]).await?.iter().map(place).collect()
     }
 
     /// A repository, if it holds an artifact.

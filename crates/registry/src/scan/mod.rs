@@ -72,7 +72,7 @@ impl Registry {
             shown_by.entry(child).or_default().push(index);
         }
         let keys: BTreeSet<Digest> = digests.iter().chain(shown_by.keys()).copied().collect();
-        self.put_combined(repository, &keys, &shown_by, &mut known).await?;
+        self.put_combined(repository, digests, &shown_by, &mut known).await?;
         let own = keys.iter().map(Digest::to_string);
         let own = self.store.active_keys(&STAGES, own).await?;
         let others = keys.iter().map(|digest| combined_key(repository, digest));
@@ -95,11 +95,11 @@ impl Registry {
     async fn put_combined(
         &self,
         repository: RepositoryId,
-        keys: &BTreeSet<Digest>,
+        digests: &[Digest],
         shown_by: &HashMap<Digest, Vec<Digest>>,
         known: &mut HashMap<Digest, ArtifactScan>,
     ) -> Result<(), Error> {
-        for row in self.store.combined_scans(repository, keys).await? {
+        for row in self.store.combined_scans(repository, digests.iter().chain(shown_by.keys())).await? {
             for index in shown_by.get(&row.digest).into_iter().flatten() {
                 let scan = known.entry(*index).or_default();
                 match scan.children.iter_mut().find(|child| child.digest == row.digest) {
@@ -111,7 +111,7 @@ impl Registry {
                 }
             }
             let digest = row.digest;
-            if !shown_by.contains_key(&digest) || known.get(&digest).is_some_and(|it| it.row.is_some()) {
+            if digests.contains(&digest) {
                 known.entry(digest).or_default().row = Some(row);
             }
         }

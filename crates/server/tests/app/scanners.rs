@@ -33,6 +33,8 @@ struct Script {
     requests: Vec<Value>,
     /// What the registry answered to its token: the image, another repository, a push.
     seen: Vec<(StatusCode, StatusCode, StatusCode)>,
+    /// What it answered to a client that goes by its challenge: the token service, then the image.
+    challenged: Vec<StatusCode>,
 }
 
 impl Adapter {
@@ -85,7 +87,18 @@ impl Adapter {
         let image = ask(http::Method::GET, format!("/v2/{repository}/manifests/{digest}")).await;
         let other = ask(http::Method::GET, "/v2/team/other/tags/list".to_owned()).await;
         let pushed = ask(http::Method::POST, format!("/v2/{repository}/blobs/uploads/")).await;
+        let mut challenged = None;
+        if authorization.starts_with("Basic ") {
+            let path = format!("{base}/service/token?service=bonded&scope=repository:{repository}:pull");
+            let token =
+                http.get(path).header("authorization", &authorization).send().await.expect("an answer");
+            let token: Value = token.json().await.expect("a token");
+            let bearer = token["token"].as_str().unwrap_or_default().to_owned();
+            let image = http.get(format!("{base}/v2/{repository}/manifests/{digest}")).bearer_auth(bearer);
+            challenged = Some(image.send().await.expect("an answer").status());
+        }
         let mut script = this.0.lock().expect("the script");
+        script.challenged.extend(challenged);
         script.seen.push((image, other, pushed));
         script.requests.push(request);
         (StatusCode::ACCEPTED, axum::Json(json!({ "id": script.requests.len().to_string() })))
@@ -217,6 +230,7 @@ async fn a_chosen_scanner_is_asked_and_what_it_says_counts_by_the_rule() {
     }
     let sent = script.requests[0]["registry"]["authorization"].as_str().expect("a text");
     assert!(sent.starts_with("Basic "), "who says nothing gets Basic");
+    assert!(!script.challenged.is_empty() && script.challenged.iter().all(StatusCode::is_success));
 }
 
 #[tokio::test]
@@ -364,7 +378,7 @@ async fn a_result_that_a_client_attached_counts_as_an_upload() {
     app.idle().await;
     assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 1));
     let findings = app.get(&of(&digest, "/findings")).await.expect(StatusCode::OK).json();
-    assert_eq!(findings["findings"][0]["said"][0]["by"], "upload:Trivy");
+    assert_eq!(findings["findings"][0]["said"][0]["by"], "attached:Trivy");
 }
 
 #[tokio::test]

@@ -210,15 +210,16 @@ impl IndexDuty {
     pub(super) async fn settle_exposures(
         &self,
         tx: &mut Tx,
-        next: &mut Pointer,
+        next: &Pointer,
         settled: Settled,
         by: &Arc<Current>,
     ) -> Result<(), JobError> {
-        if settled.is_empty() {
-            return Ok(());
-        }
+        let mut settled = settled;
         if !next.reckoned {
-            next.reckoned_to.clear();
+            // The others come with their page.
+            settled.retain(|id, _| *id <= next.reckoned_to);
+        }
+        if settled.is_empty() {
             return Ok(());
         }
         self.write_exposures(tx, &settled, by).await

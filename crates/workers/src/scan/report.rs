@@ -312,10 +312,20 @@ impl Scanner {
     pub(super) async fn make(&self, image: &Image, allowed: Vec<String>) -> Result<Made, ReportError> {
         // At most so many inventories in memory; who asks waits.
         let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+        self.make_in_turn(image, allowed, Sources::WithOthers).await
+    }
+
+    /// The same for who waited for a turn already.
+    pub(super) async fn make_in_turn(
+        &self,
+        image: &Image,
+        allowed: Vec<String>,
+        sources: Sources,
+    ) -> Result<Made, ReportError> {
         if image.is_opaque() {
             return Err(ReportError::Unsupported);
         }
-        let Some(mut parts) = Parts::gather(self, image, Sources::WithOthers).await? else {
+        let Some(mut parts) = Parts::gather(self, image, sources).await? else {
             return Err(ReportError::NotScanned);
         };
         parts.allowed = allowed;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use metadata::jobs;
 use metadata::model::scan;
 use oci::Digest;
+use registry::scan::{COMBINED_STAGES, STAGES};
 use serde::{Deserialize, Serialize};
 
 use super::{Scanner, Target, priority};
@@ -21,6 +22,11 @@ const QUEUE: u64 = 500;
 const BATCH: u32 = 100;
 /// How often the queue is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// All kinds of jobs of which scans consist.
+fn stages() -> Vec<&'static str> {
+    STAGES.into_iter().chain(COMBINED_STAGES).collect()
+}
 
 /// Nothing to tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +53,7 @@ impl Job for ScanAllJob {
         let outcome = self.sweep(context).await;
         if matches!(outcome, Err(JobError::Stopped)) && context.was_cancelled() {
             let mut tx = self.0.store().begin().await?;
-            scan::cancel_waiting(&mut tx, &registry::scan::STAGES, priority::SWEEP, self.0.store().now());
+            scan::cancel_waiting(&mut tx, &stages(), priority::SWEEP, self.0.store().now());
             context.commit(tx).await?;
         }
         outcome
@@ -60,7 +66,7 @@ impl ScanAllJob {
         let mut progress: Progress = context.checkpoint().unwrap_or_default();
         loop {
             context.check()?;
-            let waiting = scanner.store().waiting_jobs(&registry::scan::STAGES, priority::SWEEP).await?;
+            let waiting = scanner.store().waiting_jobs(&stages(), priority::SWEEP).await?;
             let waiting = waiting.0 + waiting.1;
             let done = progress.asked.saturating_sub(i64::try_from(waiting).unwrap_or(i64::MAX)).max(0);
             context.progress(done, progress.filled.then_some(progress.asked));

@@ -13,7 +13,7 @@ use vuln::foreign::{self, Combined, CombinedFinding, Limits, Rule, ScannerReport
 
 use super::super::Scanner;
 use super::super::image::Image;
-use super::super::report::{FEEDS, ReportError};
+use super::super::report::{FEEDS, ReportError, Sources};
 use super::{Held, results};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
@@ -34,18 +34,56 @@ impl Job for CombineJob {
     type Payload = Held;
 
     async fn run(&self, held: Held, context: &JobContext) -> Result<(), JobError> {
+        let outcome = self.combine(&held, context).await;
+        match &outcome {
+            Err(JobError::Stopped) | Ok(()) => outcome,
+            Err(JobError::Failed { reason }) => self.explain(&held, reason, context).await,
+            Err(error) if context.is_last_attempt() => {
+                self.explain(&held, &error.to_string(), context).await?;
+                outcome
+            }
+            Err(_) => outcome,
+        }
+    }
+}
+
+impl CombineJob {
+    /// Keeps why there is no new verdict: what was clean before need not be so now.
+    async fn explain(&self, held: &Held, reason: &str, context: &JobContext) -> Result<(), JobError> {
+        context.warn(format!("not put together: {reason}"));
+        let store = self.0.store();
+        let former = store.combined_scans(held.repository(), [&held.digest]).await?.pop();
+        let former = former.and_then(|row| row.verdict);
+        let own = store.scan(&held.digest).await?.and_then(|row| row.verdict);
+        let Some(verdict) = former.or(own) else { return Ok(()) };
+        let mut tx = store.begin().await?;
+        let scan = CombinedScan {
+            repository: held.repository(),
+            digest: &held.digest,
+            id: store.ids().next().await?,
+            reason: Some(reason),
+            job: context.lease().id,
+            verdict: &verdict,
+        };
+        combined::put(&mut tx, &scan);
+        context.commit(tx).await
+    }
+
+    async fn combine(&self, held: &Held, context: &JobContext) -> Result<(), JobError> {
         let scanner = &*self.0;
         let store = scanner.store();
         let Some(image) = Image::held(scanner, held.repository(), &held.digest).await? else {
             context.info("the artifact is gone");
             return Ok(());
         };
-        let heard = match scanner.listen(&image, Vec::new(), false).await {
+        let heard = match scanner.listen(&image, Vec::new(), Listening::ToKeep).await {
             Ok(heard) => heard,
             Err(ReportError::Unavailable(error)) => return Err(error),
             Err(nothing) => {
-                context.info(format!("nobody has judged it yet: {nothing}"));
-                return Ok(());
+                context.info(format!("nobody has judged it: {nothing}"));
+                let mut tx = store.begin().await?;
+                combined::delete(&mut tx, image.place.repository, &image.digest);
+                return context.complete(tx).await;
             }
         };
         let former = store.combined_scans(image.place.repository, [&image.digest]).await?.pop();
@@ -82,6 +120,15 @@ impl Job for CombineJob {
         }
         context.complete(tx).await
     }
+}
+
+/// What for all are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// For who asks, with what hangs beside the image and what passes when feeds are renewed.
+    ToShow,
+    /// For a verdict that is kept: of what the image itself is.
+    ToKeep,
 }
 
 /// What all scanners of a repository say of an artifact.
@@ -152,17 +199,22 @@ impl Scanner {
     ) -> Result<Combined, ReportError> {
         let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
         let image = self.image(manifest).await?;
-        Ok(self.listen(&image, allowed, true).await?.combined)
+        Ok(self.listen(&image, allowed, Listening::ToShow).await?.combined)
     }
 
-    /// Hears all scanners that are chosen for an image, and what was left beside it; with or without what passes when
-    /// feeds are renewed.
+    /// Hears all scanners that are chosen for an image, and what was left beside it.
     pub(super) async fn listen(
         &self,
         image: &Image,
         allowed: Vec<String>,
-        with_ages: bool,
+        listening: Listening,
     ) -> Result<AllSaid, ReportError> {
+        // At most so many inventories and reports in memory; who asks waits.
+        let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+        let sources = match listening {
+            Listening::ToShow => Sources::WithOthers,
+            Listening::ToKeep => Sources::Own,
+        };
         let (choice, _) =
             self.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
         let mut said: Vec<(String, Result<ScannerReport, String>)> = Vec::new();
@@ -174,9 +226,11 @@ impl Scanner {
             .map_err(JobError::from)?;
         for name in &choice.scanners {
             if name == OWN_SCANNER {
-                match self.make(image, allowed.clone()).await {
+                match self.make_in_turn(image, allowed.clone(), sources).await {
                     Ok(mut made) => {
-                        made.report.problems.retain(|problem| with_ages || problem.source != FEEDS);
+                        made.report
+                            .problems
+                            .retain(|it| listening == Listening::ToShow || it.source != FEEDS);
                         let report = foreign::own(&made.report, &Limits::default());
                         said.push((name.clone(), report.map_err(|error| error.to_string())));
                     }
@@ -192,10 +246,13 @@ impl Scanner {
             let report = match row.map(|row| (row.content, row.reason)) {
                 None => Err("it has not looked at this artifact yet; scan it".to_owned()),
                 Some((None, reason)) => Err(reason.unwrap_or_default()),
-                Some((Some(content), reason)) => unpack(&content).map(|mut report| {
-                    report.problems.extend(reason.map(|why| format!("the newest scan failed: {why}")));
-                    report
-                }),
+                Some((Some(content), reason)) => {
+                    let unpacked = tokio::task::spawn_blocking(move || unpack(&content)).await;
+                    unpacked.map_err(JobError::retry)?.map(|mut report| {
+                        report.problems.extend(reason.map(|why| format!("the newest scan failed: {why}")));
+                        report
+                    })
+                }
             };
             said.push((name.clone(), report));
         }

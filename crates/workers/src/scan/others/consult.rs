@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use metadata::jobs;
-use metadata::model::combined::{self, ReportKey};
+use metadata::model::combined::{self, ReportKey, ScannerReportRow};
 use oci::{Digest, RepoName};
 use registry::admin::{OWN_SCANNER, RegisteredScanner, ScannerCredentials};
 use registry::scan::Attachment;
@@ -66,13 +66,21 @@ impl Job for ConsultJob {
         let (choice, _) =
             scanner.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
         let known = scanner.registry.scanners().await.map_err(JobError::retry)?;
+        let former = store.scanner_reports(image.place.repository, &image.digest).await?;
         let mut missing = 0;
         for name in choice.scanners.iter().filter(|name| *name != OWN_SCANNER) {
             context.check()?;
             let one = known.iter().find(|scanner| scanner.name == *name);
+            // Of an attempt before this one.
+            let told = |row: &&ScannerReportRow| row.scanner == *name && row.job == context.lease().id;
+            if former.iter().find(told).is_some_and(|row| row.reason.is_none()) {
+                continue;
+            }
             let outcome = match one {
-                None => Err("it is not registered any more; choose another scanner".to_owned()),
-                Some(one) if one.disabled => Err("it is disabled".to_owned()),
+                None => {
+                    Err(Refusal::from("it is not registered any more; choose another scanner".to_owned()))
+                }
+                Some(one) if one.disabled => Err(Refusal::from("it is disabled".to_owned())),
                 Some(one) => {
                     context.info(format!("{name} is asked"));
                     tokio::select! {
@@ -87,10 +95,11 @@ impl Job for ConsultJob {
             match outcome {
                 Ok(report) => {
                     context.info(format!("{name}: {} findings", report.findings.len()));
-                    combined::put_report(&mut tx, key, job, combine::pack(&report)?, now);
+                    let content = tokio::task::spawn_blocking(move || combine::pack(&report)).await;
+                    combined::put_report(&mut tx, key, job, content.map_err(JobError::retry)??, now);
                 }
-                Err(reason) => {
-                    missing += 1;
+                Err(Refusal { reason, passing }) => {
+                    missing += usize::from(passing);
                     context.warn(format!("{name}: {reason}"));
                     combined::put_failure(&mut tx, key, job, &reason, now);
                 }
@@ -109,17 +118,28 @@ impl Job for ConsultJob {
     }
 }
 
+/// Why a scanner did not report.
+struct Refusal {
+    reason: String,
+    /// Whether it may a moment later.
+    passing: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason, passing: false }
+    }
+}
+
 /// What a scanner says; the inner error is its own.
 async fn ask(
     scanner: &Scanner,
     one: &RegisteredScanner,
     image: &Image,
-) -> Result<Result<ScannerReport, String>, JobError> {
+) -> Result<Result<ScannerReport, Refusal>, JobError> {
     let Some(url) = &scanner.settings.adapters.registry_url else {
-        return Ok(Err(
-            "scanners cannot reach this registry: set `scan.registry_url` or `server.external_url`"
-                .to_owned(),
-        ));
+        let why = "scanners cannot reach this registry: set `scan.registry_url` or `server.external_url`";
+        return Ok(Err(why.to_owned().into()));
     };
     let repo: RepoName = image.place.full_name.parse().map_err(JobError::failed)?;
     let credentials = scanner.registry.credentials_of(one).map_err(JobError::retry)?;
@@ -140,7 +160,8 @@ async fn ask(
         };
         let reports = [VULNERABILITY_REPORT, VULNERABILITY_REPORT_1_0];
         let Some(kind) = metadata.produces(CapabilityKind::Vulnerability, media_type, &reports) else {
-            return Err(format!("it does not report vulnerabilities of artifacts of type `{media_type}`"));
+            let why = format!("it does not report vulnerabilities of artifacts of type `{media_type}`");
+            return Err(Refusal::from(why));
         };
         // Adapters before SBOMs know one kind of request only.
         let speaks = metadata.capabilities.iter().any(|it| it.kind == CapabilityKind::Sbom);
@@ -157,28 +178,34 @@ async fn ask(
         let wanted = Wanted { media_type: kind, sbom_media_type: None, limit: ANSWER_BYTES };
         let patience = &scanner.settings.adapters.patience;
         let scanned = adapter.scan(&request, &[wanted], patience).await;
-        let document = scanned.map_err(hidden)?.pop().ok_or("it gave no report")?;
+        let document = scanned.map_err(hidden)?.pop().ok_or_else(|| "it gave no report".to_owned())?;
         let bill = match metadata.produces(CapabilityKind::Sbom, media_type, &[SBOM_REPORT]) {
             Some(_) => {
                 let request = ScanRequest { registry: access()?, artifact, enabled_capabilities: Vec::new() };
-                bill_of_materials(&adapter, &metadata, request, patience).await.map_err(hidden)
+                let bill = bill_of_materials(&adapter, &metadata, request, patience).await;
+                bill.map_err(|error| hidden(error).reason)
             }
             None => Ok(None),
         };
-        Ok::<_, String>((document, bill))
+        Ok::<_, Refusal>((document, bill))
     };
     let (document, bill) = match told.await {
         Ok(told) => told,
-        Err(reason) => return Ok(Err(reason)),
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let (digest, config) = (image.digest, image.manifest.config.as_ref().map(|config| config.digest));
     let read = move || results::check_result(&document.bytes, &digest, config.as_ref());
     let mut report = match tokio::task::spawn_blocking(read).await.map_err(JobError::retry)? {
         Ok(report) => report,
-        Err(error) => return Ok(Err(format!("its report: {error}"))),
+        Err(error) => return Ok(Err(format!("its report: {error}").into())),
     };
     match bill {
-        Ok(Some(bill)) => attach(scanner, image, &one.name, bill).await?,
+        Ok(Some(bill)) => {
+            // The report counts, whatever becomes of what came with it.
+            if let Err(error) = attach(scanner, image, &one.name, bill).await {
+                report.problems.push(format!("its bill of materials: {error}"));
+            }
+        }
         Ok(None) => {}
         Err(reason) => report.problems.push(format!("its bill of materials: {reason}")),
     }
@@ -186,7 +213,7 @@ async fn ask(
 }
 
 /// What an adapter's failure is to those who see the image: where the adapter is, is nobody's business.
-fn hidden(url: &str, error: &AdapterError) -> String {
+fn hidden(url: &str, error: &AdapterError) -> Refusal {
     let place = Url::parse(url).ok().and_then(|url| {
         let host = url.host_str()?.to_owned();
         Some(url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
@@ -196,7 +223,17 @@ fn hidden(url: &str, error: &AdapterError) -> String {
         Some(place) if word.contains(place.as_str()) => "its address",
         _ => word,
     });
-    words.collect::<Vec<_>>().join(" ")
+    let passing = match error {
+        AdapterError::Upstream(_)
+        | AdapterError::Failed { .. }
+        | AdapterError::Lost { .. }
+        | AdapterError::TimeOver { .. } => true,
+        AdapterError::Base(_)
+        | AdapterError::Unauthorized { .. }
+        | AdapterError::Incapable { .. }
+        | AdapterError::Refused { .. } => false,
+    };
+    Refusal { reason: words.collect::<Vec<_>>().join(" "), passing }
 }
 
 /// How an adapter pulls from us: as it says that it wants to be authorised.

@@ -17,6 +17,7 @@ pub use results::{MAX_RESULT_BYTES, ResultError, check_result, media_type};
 
 use metadata::jobs::{self, NewJob};
 use metadata::model::RepositoryId;
+use metadata::model::scan::Place;
 use metadata::{Timestamp, Tx};
 use oci::Digest;
 use registry::admin::OWN_SCANNER;
@@ -27,7 +28,7 @@ use super::{Scanner, Target};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
-/// Repositories of one artifact that are told of a new verdict.
+/// Repositories of one artifact that are read at once.
 const PLACES: u32 = 200;
 
 /// An artifact of one repository.
@@ -79,15 +80,41 @@ pub(super) async fn follow(
     target: &Target,
     context: &JobContext,
 ) -> Result<(), JobError> {
-    let now = scanner.store().now();
-    for place in scanner.store().places_with_scanners(&target.digest, PLACES).await? {
-        let (choice, _) = scanner.registry.scanners_in(Some(place.project)).await.map_err(JobError::retry)?;
-        let chosen = choice.scanners.iter().any(|name| name != OWN_SCANNER);
-        // Who asked for a scan asked for one of the own project.
+    let store = scanner.store();
+    let mut places = store.places_with_scanners(&target.digest, 0.into(), PLACES).await?;
+    while let Some(last) = places.last().map(|place| place.repository) {
+        for place in std::mem::take(&mut places) {
+            in_place(scanner, tx, target, &place, context).await?;
+        }
+        places = store.places_with_scanners(&target.digest, last, PLACES).await?;
+    }
+    Ok(())
+}
+
+async fn in_place(
+    scanner: &Scanner,
+    tx: &mut Tx,
+    target: &Target,
+    place: &Place,
+    context: &JobContext,
+) -> Result<(), JobError> {
+    let (store, now) = (scanner.store(), scanner.store().now());
+    let (choice, _) = scanner.registry.scanners_in(Some(place.project)).await.map_err(JobError::retry)?;
+    let held = Held::new(place.repository, target.digest, target.priority);
+    // Whatever becomes of the asking: our own scan alone must not pass for what was chosen.
+    let mut wanted = vec![held.combine(now)];
+    let mut others = choice.scanners;
+    others.retain(|name| name != OWN_SCANNER);
+    if !others.is_empty() && !target.rejudged {
+        // Who asked for a scan asked for one of the own project; who was never asked is asked now.
         let asked = context.project().is_none_or(|project| project == place.project.get());
-        let held = Held::new(place.repository, target.digest, target.priority);
-        let job = if chosen && asked && !target.rejudged { held.consult(now) } else { held.combine(now) };
-        jobs::enqueue(tx, scanner.store().next_id().await?, now, job.project(place.project.get()));
+        let known = store.scanners_heard(place.repository, &target.digest).await?;
+        if asked || others.iter().any(|name| !known.contains(name)) {
+            wanted.push(held.consult(now));
+        }
+    }
+    for job in wanted {
+        jobs::enqueue(tx, store.next_id().await?, now, job.project(place.project.get()));
     }
     Ok(())
 }

@@ -19,9 +19,11 @@ use crate::job::JobError;
 /// Largest result that is read, in bytes.
 pub const MAX_RESULT_BYTES: u64 = 16 << 20;
 /// Manifests about one image that are looked at.
-const MANIFESTS: u32 = 200;
+const MANIFESTS: u32 = 2000;
 /// Results of one image that are read.
 const RESULTS: usize = 16;
+/// Bytes of all of them.
+const ALL_BYTES: u64 = 32 << 20;
 
 /// Why a document is not taken as a result.
 #[derive(Debug, thiserror::Error)]
@@ -78,37 +80,49 @@ struct Candidate {
     name: Option<String>,
 }
 
-/// What was left beside an image, each under its name; a later report of the same name stands for the former ones.
+/// What was left beside an image, each under its name. Nothing takes another away: what has the same name is said by one
+/// voice.
 pub(super) async fn read(
     scanner: &Scanner,
     image: &Image,
 ) -> Result<BTreeMap<String, Result<ScannerReport, String>>, JobError> {
     let mut found: BTreeMap<String, Result<ScannerReport, String>> = BTreeMap::new();
-    let candidates = candidates(scanner, image).await?;
-    if candidates.len() > RESULTS {
-        let why = format!("of {} results beside the image {RESULTS} are read", candidates.len());
-        found.insert("upload:…".to_owned(), Err(why));
+    let (candidates, all) = candidates(scanner, image).await?;
+    let size: u64 = candidates.iter().map(|candidate| candidate.layer.size_bytes).sum();
+    if !all || candidates.len() > RESULTS || size > ALL_BYTES {
+        let why = format!(
+            "too much hangs beside the image: at most {RESULTS} results, {ALL_BYTES} bytes, are read"
+        );
+        found.insert("results".to_owned(), Err(why));
     }
+    let mut room = ALL_BYTES;
     let config = image.manifest.config.as_ref().map(|config| config.digest);
     for Candidate { layer, name } in candidates.into_iter().take(RESULTS) {
+        let Some(left) = room.checked_sub(layer.size_bytes) else { continue };
+        room = left;
         let report = result(scanner, image, &layer, config).await?;
-        let own = || report.as_ref().map_or_else(|_| layer.digest.to_string(), |it| it.scanner.name.clone());
-        let name = format!("upload:{}", name.unwrap_or_else(own));
-        let newer = match (found.get(&name), &report) {
-            (None, _) => true,
-            (Some(Ok(known)), Ok(report)) => report.created > known.created,
-            (Some(known), report) => known.is_ok() && report.is_err(),
+        let name = match (name, &report) {
+            (Some(name), _) => format!("upload:{name}"),
+            (None, Ok(report)) => format!("attached:{}", report.scanner.name),
+            (None, Err(_)) => format!("attached:{}", layer.digest),
         };
-        if newer {
-            found.insert(name, report);
+        match (found.get_mut(&name), report) {
+            (Some(Ok(known)), Ok(report)) => known.absorb(report),
+            // Who could not be understood once has not said all.
+            (Some(Err(_)), Ok(_)) => {}
+            (_, report) => {
+                found.insert(name, report);
+            }
         }
     }
     Ok(found)
 }
 
-async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, JobError> {
+/// What may be a result, and whether that is all of it.
+async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>, bool), JobError> {
     let (store, repository) = (scanner.store(), image.place.repository);
-    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await?;
+    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS + 1).await?;
+    let all = u32::try_from(about.len()).is_ok_and(|count| count <= MANIFESTS);
     let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
     about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
     let mut found = Vec::new();
@@ -119,7 +133,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
         let layers = manifest.layers.into_iter().filter(result);
         found.extend(layers.map(|layer| Candidate { layer, name: name.clone() }));
     }
-    Ok(found)
+    Ok((found, all))
 }
 
 fn parse(related: &Related) -> Option<Manifest> {
