@@ -254,7 +254,7 @@ impl IndexDuty {
                 outbox::append(&mut tx, event, store.now(), "advisory_matched", Some(*project), &payload);
             }
         }
-        self.settle_exposures(&mut tx, &mut next, exposures, &new).await?;
+        self.settle_exposures(&mut tx, &next, exposures, &new).await?;
         Index::step(&mut tx, former.as_deref(), &next)?;
         store.commit(tx).await?;
         Ok(true)
