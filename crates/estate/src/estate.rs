@@ -222,6 +222,11 @@ impl<'a> Estate<'a> {
         Ok(out)
     }
 
+    /// Every image.
+    pub fn all_images(&self) -> Images {
+        Images { layers: self.layers.iter().map(|layer| layer.live.clone()).collect() }
+    }
+
     /// Cuts some images to those that a caller may see.
     ///
     /// # Errors

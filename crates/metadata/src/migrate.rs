@@ -39,7 +39,7 @@ macro_rules! migrations {
 pub const MIGRATIONS: &[Migration] = migrations![
     1 "0001_engine", 2 "0002_registry", 3 "0003_checkpoint", 4 "0004_audit", 5 "0005_sealed",
     6 "0006_referrers_by_type", 7 "0007_linked_by", 8 "0008_blob_corrupt", 9 "0009_scan", 10 "0010_listing", 11 "0011_estate",
-    12 "0012_combined", 13 "0013_adapter", 14 "0014_exposure"
+    12 "0012_combined", 13 "0013_adapter", 14 "0014_exposure", 15 "0015_hub"
 ];
 
 /// The table that says what was applied; the same in both dialects.

@@ -39,8 +39,6 @@ crate::statements! {
     FORGET_LAYERS = Write "DELETE FROM layer_catalogue WHERE digest IN (SELECT value FROM bonded_texts($1)) AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = layer_catalogue.digest) AND NOT EXISTS (SELECT 1 FROM adapter_layer a WHERE a.digest = layer_catalogue.digest)";
     LOOSE_SCANS = Scan "SELECT s.digest FROM scan s WHERE s.digest > $1 AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = s.digest) ORDER BY s.digest LIMIT $2";
     LOOSE_LAYERS = Scan "SELECT l.digest FROM layer_catalogue l WHERE l.digest > $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = l.digest) AND NOT EXISTS (SELECT 1 FROM adapter_layer a WHERE a.digest = l.digest) ORDER BY l.digest LIMIT $2";
-    TOTALS = Scan "SELECT count(*), count(judged_at), sum(CASE WHEN critical > 0 OR high > 0 THEN 1 ELSE 0 END), CAST(COALESCE(sum(critical), 0) AS INT8), CAST(COALESCE(sum(high), 0) AS INT8), CAST(COALESCE(sum(medium), 0) AS INT8), CAST(COALESCE(sum(low), 0) AS INT8), CAST(COALESCE(sum(negligible), 0) AS INT8), CAST(COALESCE(sum(unknown), 0) AS INT8) FROM scan WHERE digest IN (SELECT m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.project_id IN (SELECT value FROM bonded_ints($1)))";
-    WORST = Scan "SELECT s.digest, s.id, s.status, s.reason, s.attempted_at, s.job, s.judged_at, s.advisories, s.critical, s.high, s.medium, s.low, s.negligible, s.unknown, s.details, r.project_id, r.full_name FROM scan s JOIN manifest m ON m.digest = s.digest JOIN repository r ON r.id = m.repository_id WHERE s.judged_at IS NOT NULL AND r.project_id IN (SELECT value FROM bonded_ints($1)) ORDER BY s.worst DESC, s.critical DESC, s.high DESC, s.digest LIMIT $2";
 }
 
 /// How the newest attempt to scan an artifact ended.
@@ -224,19 +222,6 @@ pub struct Related {
     pub media_type: String,
     /// Bytes.
     pub bytes: Bytes,
-}
-
-/// Sums over the artifacts of some projects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ScanTotals {
-    /// Artifacts that were looked at.
-    pub artifacts: u64,
-    /// Those with a verdict.
-    pub judged: u64,
-    /// Those with a critical or high vulnerability.
-    pub dangerous: u64,
-    /// Vulnerabilities that count.
-    pub counts: SeverityCounts,
 }
 
 fn counts(row: &Row, first: usize) -> Result<SeverityCounts, StoreError> {
@@ -459,29 +444,6 @@ impl Store {
     /// Digests of catalogued layers whose blob is gone and that no other registry gave us, in order after `last`.
     pub async fn loose_layers(&self, last: &str, limit: u32) -> Result<Vec<Digest>, StoreError> {
         self.rows(&LOOSE_LAYERS, &params![last, limit]).await?.iter().map(|row| row.digest(0)).collect()
-    }
-
-    /// Sums over the artifacts of projects; each artifact counts once.
-    pub async fn scan_totals(&self, projects: &[ProjectId]) -> Result<ScanTotals, StoreError> {
-        let projects = Value::ints(projects.iter().map(|project| project.get()));
-        let Some(row) = self.row(&TOTALS, &[projects]).await? else { return Ok(ScanTotals::default()) };
-        Ok(ScanTotals {
-            artifacts: row.uint(0)?,
-            judged: row.uint(1)?,
-            dangerous: row.opt_int(2)?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            counts: counts(&row, 3)?,
-        })
-    }
-
-    /// The artifacts of projects with the worst verdicts, with a repository that holds them.
-    pub async fn worst_artifacts(
-        &self,
-        projects: &[ProjectId],
-        limit: u32,
-    ) -> Result<Vec<(ScanRow, ProjectId, String)>, StoreError> {
-        let projects = Value::ints(projects.iter().map(|project| project.get()));
-        let rows = self.rows(&WORST, &[projects, limit.into()]).await?;
-        rows.iter().map(|row| Ok((parse(row)?, row.id(15)?, row.text(16)?.to_owned()))).collect()
     }
 }
 

@@ -230,9 +230,12 @@ async fn everything_is_scanned_when_asked_and_by_schedule() {
 async fn the_security_hub_and_its_export_hold_what_the_caller_may_see() {
     let dir = tempfile::tempdir().expect("a directory");
     let app = scanned(dir.path()).await;
+    app.runner.run_duties_once().await.expect("the index is kept");
+    app.idle().await;
     let summary = "/api/v2.0/security/summary?with_dangerous_cve=true&with_dangerous_artifact=true";
     let own = app.ask("GET", summary).by("guest").send().await.expect(StatusCode::OK).json();
     assert_eq!((&own["high_cnt"], &own["scanned_cnt"]), (&json!(1), &json!(1)), "{own}");
+    assert_eq!(own["fixable_cnt"], 1);
     assert_eq!(own["dangerous_artifacts"][0]["repository_name"], "team/deep/app");
     assert_eq!(own["dangerous_cves"][0]["package"], "left-pad");
     let none = app.ask("GET", summary).by("out").send().await.expect(StatusCode::OK).json();

@@ -8,10 +8,12 @@ mod duty;
 mod exposure;
 mod saved;
 mod search;
+mod totals;
 
 pub use duty::IndexDuty;
 pub use saved::{AskSavedJob, SavedSearch, SavedSearches};
 pub use search::{Answer, Hit, HitPackage, Question, SearchFailure};
+pub use totals::Totals;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -116,6 +118,8 @@ pub struct Index {
     files: Files,
     current: Mutex<Option<(Pointer, Arc<Open>)>>,
     opening: tokio::sync::Mutex<()>,
+    tallied: Mutex<Option<(Pointer, totals::Tallies)>>,
+    counting: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Index {
@@ -129,7 +133,14 @@ impl Index {
     pub fn new(scanner: Arc<Scanner>) -> Self {
         let dir = scanner.settings().cache.join("estate");
         let files = Files::new(Arc::clone(scanner.registry()), dir, |_| Ok(()));
-        Self { scanner, files, current: Mutex::default(), opening: tokio::sync::Mutex::default() }
+        Self {
+            scanner,
+            files,
+            current: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            tallied: Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
+        }
     }
 
     /// What finds what is indexed.

@@ -117,7 +117,8 @@ impl JudgeJob {
     }
 }
 
-fn counts(of: Counts) -> SeverityCounts {
+/// Counts of a report as they are kept.
+pub(crate) fn severity_counts(of: Counts) -> SeverityCounts {
     SeverityCounts {
         critical: of.critical,
         high: of.high,
@@ -137,10 +138,10 @@ fn verdict(made: &Made, millis: u64, judged_at: metadata::Timestamp) -> Verdict 
     Verdict {
         judged_at,
         advisories: made.advisories,
-        counts: found.map(|found| counts(found.all())).unwrap_or_default(),
+        counts: found.map(|found| severity_counts(found.all())).unwrap_or_default(),
         details: VerdictDetails {
             packages: length(report.target.packages),
-            fixable: found.map(|found| counts(found.fixable())).unwrap_or_default(),
+            fixable: found.map(|found| severity_counts(found.fixable())).unwrap_or_default(),
             suppressed: length(suppressed),
             secrets: length(report.secrets.as_ref().map_or(0, Vec::len)),
             misconfigurations: length(report.misconfigurations.as_ref().map_or(0, Vec::len)),

@@ -35,6 +35,7 @@ pub use feeds::{FeedsJob, RefreshFeeds};
 pub use forget::{Forget, ForgetScansJob};
 pub use index_bill::IndexBillJob;
 pub use judge::JudgeJob;
+pub(crate) use judge::severity_counts;
 pub use others::{
     AdapterSettings, CombineJob, ConsultJob, Held, MAX_RESULT_BYTES, Recombine, RecombineJob, ResultError,
     check_result, media_type,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use metadata::model::scan::ScanTotals;
-use oci::{Reference, RepoName};
+use metadata::model::estate::TaggedPlace;
+use oci::{Digest, Reference, RepoName};
 use registry::exports::{Criteria, Export};
 use registry::{Caller, Error, Pull};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use workers::index::Totals;
 
 use super::page::{Keyed, PageQuery};
 use super::scan_wire::{links, status_name};
@@ -21,7 +22,9 @@ use crate::api::problem::Problem;
 use crate::app::App;
 
 /// The artifacts with the worst verdicts that the list of vulnerabilities is of.
-const WORST: u32 = 100;
+const WORST: usize = 100;
+/// Places of these that are read.
+const PLACES: u32 = 5000;
 
 /// Entries of the lists of what is most dangerous.
 const SHOWN: usize = 5;
@@ -34,15 +37,28 @@ pub(super) struct With {
     with_dangerous_artifact: bool,
 }
 
-/// The worst artifacts of the caller's, with their reports, worst first.
-async fn worst(app: &App, caller: &Caller, limit: u32) -> Result<Vec<Place>, Error> {
+/// Sums over what the caller may see, with the worst images.
+async fn totals(app: &App, caller: &Caller, worst: usize) -> Result<(Totals, Vec<TaggedPlace>), Error> {
     let projects = app.registry.judged_projects(caller);
+    let failed = |error: workers::JobError| Error::Internal(format!("the index: {error}"));
+    let totals = app.index.totals(&projects, worst).await.map_err(failed)?;
+    let digests: Vec<Digest> = totals.worst.iter().map(|(digest, _)| *digest).collect();
+    let mut places = app.registry.store().tagged_places(&digests, &projects, PLACES).await?;
+    // One repository of each stands for all, and not for each of its tags.
+    places.dedup_by(|a, b| a.digest == b.digest);
+    Ok((totals, places))
+}
+
+/// The worst artifacts of the caller's, with their reports, worst first.
+async fn worst(app: &App, caller: &Caller, limit: usize) -> Result<Vec<Place>, Error> {
+    let (totals, found) = totals(app, caller, limit).await?;
     let mut places = Vec::new();
-    for (row, project, repository) in app.registry.store().worst_artifacts(&projects, limit).await? {
-        let Ok(repo) = repository.parse::<RepoName>() else { continue };
+    for (digest, _) in &totals.worst {
+        let Some(at) = found.iter().find(|place| place.digest == *digest) else { continue };
+        let Ok(repo) = at.full_name.parse::<RepoName>() else { continue };
         let Ok(grant) = app.registry.access().grant::<Pull>(&caller.principal, &repo).await else { continue };
-        let reference = Reference::Digest(row.digest);
-        match reports(app, &grant, &reference).await {
+        let (project, repository) = (at.project, at.full_name.clone());
+        match reports(app, &grant, &Reference::Digest(*digest)).await {
             Ok((_, judged)) => places.push(Place { project, repository, judged }),
             Err(Error::ManifestUnknown | Error::NameUnknown) => {}
             Err(error) => return Err(error),
@@ -51,9 +67,14 @@ async fn worst(app: &App, caller: &Caller, limit: u32) -> Result<Vec<Place>, Err
     Ok(places)
 }
 
-fn totals(of: &ScanTotals) -> Value {
-    let counts = &of.counts;
-    json!({
+pub(super) async fn summary(
+    State(app): State<Arc<App>>,
+    SignedIn(caller): SignedIn,
+    Query(with): Query<With>,
+) -> Result<Json<Value>, Problem> {
+    let (totals, places) = totals(&app, &caller, SHOWN).await?;
+    let counts = &totals.counts;
+    let mut document = json!({
         "critical_cnt": counts.critical,
         "high_cnt": counts.high,
         "medium_cnt": counts.medium,
@@ -61,28 +82,17 @@ fn totals(of: &ScanTotals) -> Value {
         "none_cnt": counts.negligible,
         "unknown_cnt": counts.unknown,
         "total_vuls": counts.total(),
-        "scanned_cnt": of.judged,
-        "total_artifact": of.artifacts,
-    })
-}
-
-pub(super) async fn summary(
-    State(app): State<Arc<App>>,
-    SignedIn(caller): SignedIn,
-    Query(with): Query<With>,
-) -> Result<Json<Value>, Problem> {
-    let projects = app.registry.judged_projects(&caller);
-    let store = app.registry.store();
-    let mut document = totals(&store.scan_totals(&projects).await?);
-    let most = u32::try_from(SHOWN).unwrap_or(u32::MAX);
+        "fixable_cnt": totals.fixable,
+        "scanned_cnt": totals.images,
+        "total_artifact": totals.images,
+    });
     if with.with_dangerous_artifact {
-        let rows = store.worst_artifacts(&projects, most).await?;
-        let artifacts = rows.iter().filter_map(|(row, project, repository)| {
-            let counts = row.verdict.as_ref()?.counts;
+        let artifacts = totals.worst.iter().filter_map(|(digest, counts)| {
+            let place = places.iter().find(|place| place.digest == *digest)?;
             Some(json!({
-                "project_id": project,
-                "repository_name": repository,
-                "digest": row.digest,
+                "project_id": place.project,
+                "repository_name": place.full_name,
+                "digest": digest,
                 "critical_cnt": counts.critical,
                 "high_cnt": counts.high,
                 "medium_cnt": counts.medium,
@@ -91,7 +101,7 @@ pub(super) async fn summary(
         document["dangerous_artifacts"] = artifacts.collect();
     }
     if with.with_dangerous_cve {
-        let places = worst(&app, &caller, most).await?;
+        let places = worst(&app, &caller, SHOWN).await?;
         let found = places.iter().flat_map(|place| &place.judged).flat_map(Judged::findings);
         let mut found: Vec<_> = found.collect();
         found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.id.cmp(&b.id)));

@@ -1,0 +1,2 @@
+-- The worst verdicts are the index's to find.
+DROP INDEX scan_by_worst;
