@@ -79,6 +79,20 @@ impl JobContext {
         self.claimed.attempt >= self.claimed.max_attempts
     }
 
+    /// Why nothing follows this attempt, and how its job ends; the error is how the attempt ended where that is not so.
+    /// That something cannot be done is an answer, and no failure of the job that found it.
+    pub(crate) fn conclude(
+        &self,
+        outcome: Result<(), JobError>,
+    ) -> Result<(String, Result<(), JobError>), Result<(), JobError>> {
+        match outcome {
+            Err(JobError::Failed { reason }) => Ok((reason, Ok(()))),
+            Err(JobError::Stopped) | Ok(()) => Err(outcome),
+            Err(error) if self.is_last_attempt() => Ok((error.to_string(), Err(error))),
+            Err(_) => Err(outcome),
+        }
+    }
+
     /// What a former attempt left to go on from. One that does not parse is as good as none.
     pub fn checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
         self.claimed.checkpoint.as_deref().and_then(|text| serde_json::from_str(text).ok())

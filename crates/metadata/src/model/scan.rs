@@ -4,7 +4,7 @@
 //! before that the caller may read that artifact somewhere.
 
 use bytes::Bytes;
-use oci::Digest;
+use oci::{Digest, Manifest, MediaType};
 
 use super::{ProjectId, RepositoryId};
 use crate::error::StoreError;
@@ -224,6 +224,14 @@ pub struct Related {
     pub bytes: Bytes,
 }
 
+impl Related {
+    /// The manifest, if it is one that is understood.
+    pub fn manifest(&self) -> Option<Manifest> {
+        let media_type: MediaType = self.media_type.parse().ok()?;
+        Manifest::parse(&media_type, &self.bytes).ok()
+    }
+}
+
 fn counts(row: &Row, first: usize) -> Result<SeverityCounts, StoreError> {
     Ok(SeverityCounts {
         critical: row.uint(first)?,
@@ -382,6 +390,21 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Related>, StoreError> {
         self.rows(&REFERRERS, &params![repository, subject, limit]).await?.iter().map(related).collect()
+    }
+
+    /// Manifests about another one that have an annotation of this value; looked for among `limit` of them.
+    pub async fn referrers_noting(
+        &self,
+        repository: RepositoryId,
+        subject: &Digest,
+        (key, value): (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let about = self.referrers_with_bytes(repository, subject, limit).await?;
+        let noting = about.into_iter().filter(|referrer| {
+            referrer.manifest().is_some_and(|it| it.annotations.get(key).is_some_and(|own| own == value))
+        });
+        Ok(noting.map(|referrer| referrer.digest).collect())
     }
 
     /// Indexes that list a manifest, with their bytes.

@@ -11,6 +11,7 @@ use metadata::model::{ProjectId, setting};
 use policy::Permission;
 use serde::{Deserialize, Serialize};
 
+use super::scanning::{read, text_of};
 use super::{ProjectRef, require_project, require_system};
 use crate::Registry;
 use crate::caller::Caller;
@@ -140,14 +141,6 @@ fn sealed_as(scanner: &str) -> String {
     format!("scanner {}", scanner.to_lowercase())
 }
 
-fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| Error::Internal(format!("a setting of scanners: {error}")))
-}
-
-fn text_of(value: &impl Serialize) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
-}
-
 fn check_name(name: &str) -> Result<(), Error> {
     let good = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-');
     if name.is_empty() || name.len() > 64 || name.trim() != name || !name.chars().all(good) {
@@ -181,11 +174,16 @@ impl Registry {
             .map_err(|_| Error::Internal("a scanner's credentials cannot be read".to_owned()))
     }
 
-    /// All registered scanners, for who chooses among them; where they are, is told to those who register them.
+    /// All registered scanners, for who chooses among them.
     pub async fn list_scanners(&self, caller: &Caller) -> Result<Vec<RegisteredScanner>, Error> {
         if !caller.principal.is_signed_in() {
             return Err(super::refuse(caller, "sign in to see the scanners".to_owned()));
         }
+        self.scanners_shown_to(caller).await
+    }
+
+    /// All registered scanners; where they are, is told to those who register them.
+    pub async fn scanners_shown_to(&self, caller: &Caller) -> Result<Vec<RegisteredScanner>, Error> {
         let mut scanners = self.scanners().await?;
         if self.may_change_scanners(caller).is_err() {
             scanners.iter_mut().for_each(|scanner| scanner.url.clear());

@@ -121,10 +121,15 @@ pub(super) fn name_of(project: ProjectId) -> String {
 }
 
 fn parse<T: Default + for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T, Error> {
-    let Some(text) = text else { return Ok(T::default()) };
+    text.map_or_else(|| Ok(T::default()), read)
+}
+
+/// The value of a setting of scanning.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| Error::Internal(format!("a setting of scanning: {error}")))
 }
 
-fn text_of(value: &impl Serialize) -> Result<String, Error> {
+/// A value as a setting keeps it.
+pub(super) fn text_of(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }

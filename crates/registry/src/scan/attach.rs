@@ -136,13 +136,9 @@ impl Registry {
 
     /// Referrers that keep a result under a name.
     async fn scan_results(&self, manifest: &PulledManifest, name: &str) -> Result<Vec<Digest>, Error> {
-        let about = self.store.referrers_with_bytes(manifest.repository, &manifest.digest, REFERRERS).await?;
-        let named = about.into_iter().filter(|referrer| {
-            let media_type = referrer.media_type.parse::<MediaType>().ok();
-            let parsed = media_type.and_then(|kind| oci::Manifest::parse(&kind, &referrer.bytes).ok());
-            parsed.is_some_and(|it| it.annotations.get(SCAN_RESULT).is_some_and(|own| own == name))
-        });
-        Ok(named.map(|referrer| referrer.digest).collect())
+        let noted = (SCAN_RESULT, name);
+        let kept = self.store.referrers_noting(manifest.repository, &manifest.digest, noted, REFERRERS);
+        Ok(kept.await?)
     }
 
     /// Takes a document that scanning attached away; one that is gone already is success.

@@ -154,19 +154,16 @@ async fn unsupported(
     context.complete(tx).await
 }
 
-/// Keeps why an artifact could not be scanned, when no further attempt follows. That an artifact cannot be read is an
-/// answer, and no failure of the job that found it.
+/// Keeps why an artifact could not be scanned, when no further attempt follows.
 pub(super) async fn explain(
     scanner: &Scanner,
     target: &Target,
     context: &JobContext,
     outcome: Result<(), JobError>,
 ) -> Result<(), JobError> {
-    let (reason, outcome) = match outcome {
-        Err(JobError::Failed { reason }) => (reason, Ok(())),
-        Err(JobError::Stopped) | Ok(()) => return outcome,
-        Err(error) if context.is_last_attempt() => (error.to_string(), Err(error)),
-        Err(_) => return outcome,
+    let (reason, outcome) = match context.conclude(outcome) {
+        Ok(concluded) => concluded,
+        Err(outcome) => return outcome,
     };
     context.warn(format!("not scanned: {reason}"));
     let mut tx = scanner.store().begin().await?;

@@ -10,8 +10,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use data_encoding::{BASE64, BASE64URL};
-use metadata::model::scan::Related;
-use oci::{Descriptor, Digest, Manifest, MediaType};
+use oci::{Descriptor, Digest, Manifest};
 use registry::scan::SCAN_RESULT;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -77,7 +76,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
     let repository = image.place.repository;
     let mut found = Vec::new();
     for referrer in store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await? {
-        let Some(manifest) = parse(&referrer) else { continue };
+        let Some(manifest) = referrer.manifest() else { continue };
         if manifest.annotations.contains_key(own::PRODUCER) || manifest.annotations.contains_key(SCAN_RESULT)
         {
             continue;
@@ -88,12 +87,12 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
     let name = format!("{}-{}", image.digest.algorithm().name(), image.digest.hex());
     let tags = [format!("{name}.sbom"), format!("{name}.att")];
     for tagged in store.tagged_with_bytes(repository, &tags).await? {
-        let Some(manifest) = parse(&tagged) else { continue };
+        let Some(manifest) = tagged.manifest() else { continue };
         let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
         found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
     }
     for index in store.indexes_of(repository, &image.digest, MANIFESTS).await? {
-        let Some(index) = parse(&index) else { continue };
+        let Some(index) = index.manifest() else { continue };
         for attestation in attestations(&index, &image.digest) {
             let Some((media_type, bytes)) = store.manifest_held(repository, &attestation).await? else {
                 continue;
@@ -105,11 +104,6 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
         }
     }
     Ok(found)
-}
-
-fn parse(related: &Related) -> Option<Manifest> {
-    let media_type: MediaType = related.media_type.parse().ok()?;
-    Manifest::parse(&media_type, &related.bytes).ok()
 }
 
 /// BuildKit's manifests in an index that are about one of its images.

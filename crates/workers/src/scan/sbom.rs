@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use metadata::model::RepositoryId;
 use metadata::model::scan::Place;
-use oci::{Descriptor, Digest, Manifest, MediaType};
+use oci::{Descriptor, Digest, Manifest};
 use registry::scan::Attachment;
 use vuln::sbom::{self, Document, Format};
 
@@ -25,7 +25,7 @@ const DOCUMENT: &str = "dev.bonded.sbom.document";
 /// Repositories read at once.
 const PAGE: u32 = 100;
 /// Referrers of an image among which ours are looked for.
-const REFERRERS: u32 = 2000;
+pub(super) const REFERRERS: u32 = 2000;
 
 /// Attaches the bills of materials that are wanted, in every repository that holds the image.
 pub(super) async fn attach(
@@ -108,32 +108,13 @@ async fn attached(
 ) -> Result<BTreeMap<Digest, (String, String, String)>, JobError> {
     let mut found = BTreeMap::new();
     for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, REFERRERS).await? {
-        let media_type: Option<MediaType> = old.media_type.parse().ok();
-        let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
-        let Some(Manifest { annotations, .. }) = manifest else { continue };
+        let Some(Manifest { annotations, .. }) = old.manifest() else { continue };
         if let (Some(form), Some(document)) = (annotations.get(PRODUCER), annotations.get(DOCUMENT)) {
             let kind = old.artifact_type.unwrap_or_default();
             found.insert(old.digest, (kind, form.clone(), document.clone()));
         }
     }
     Ok(found)
-}
-
-/// Referrers of an image with this annotation.
-pub(super) async fn annotated(
-    scanner: &Scanner,
-    image: &Image,
-    key: &str,
-    value: &str,
-) -> Result<Vec<Digest>, JobError> {
-    let about =
-        scanner.store().referrers_with_bytes(image.place.repository, &image.digest, REFERRERS).await?;
-    let with = about.into_iter().filter(|old| {
-        let media_type: Option<MediaType> = old.media_type.parse().ok();
-        let manifest = media_type.and_then(|kind| Manifest::parse(&kind, &old.bytes).ok());
-        manifest.is_some_and(|it| it.annotations.get(key).is_some_and(|own| own == value))
-    });
-    Ok(with.map(|old| old.digest).collect())
 }
 
 /// One thing to be attached.

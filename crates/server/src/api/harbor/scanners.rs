@@ -284,10 +284,7 @@ pub(super) async fn of_project(
     let (choice, _) = app.registry.scanners_in(Some(project.id)).await?;
     let (usual, _) = app.registry.scanners_in(None).await?;
     let (name, usual) = (first(&choice), first(&usual));
-    let mut known = app.registry.scanners().await?;
-    if app.registry.may_change_scanners(&caller).is_err() {
-        known.iter_mut().for_each(|scanner| scanner.url.clear());
-    }
+    let known = app.registry.scanners_shown_to(&caller).await?;
     let known = known.iter().find(|scanner| scanner.name == name);
     Ok(Json(known.map_or_else(|| own(&app, usual == OWN_SCANNER), |it| other(it, usual == it.name))))
 }

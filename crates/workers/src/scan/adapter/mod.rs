@@ -170,11 +170,9 @@ impl AdapterJob {
         context: &JobContext,
         outcome: Result<(), JobError>,
     ) -> Result<(), JobError> {
-        let (reason, outcome) = match outcome {
-            Err(JobError::Failed { reason }) => (reason, Ok(())),
-            Err(JobError::Stopped) | Ok(()) => return outcome,
-            Err(error) if context.is_last_attempt() => (error.to_string(), Err(error)),
-            Err(_) => return outcome,
+        let (reason, outcome) = match context.conclude(outcome) {
+            Ok(concluded) => concluded,
+            Err(outcome) => return outcome,
         };
         context.warn(format!("not scanned: {reason}"));
         let mut tx: Tx = self.0.store().begin().await?;

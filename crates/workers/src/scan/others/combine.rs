@@ -35,15 +35,12 @@ impl Job for CombineJob {
 
     async fn run(&self, held: Held, context: &JobContext) -> Result<(), JobError> {
         let outcome = self.combine(&held, context).await;
-        match &outcome {
-            Err(JobError::Stopped) | Ok(()) => outcome,
-            Err(JobError::Failed { reason }) => self.explain(&held, reason, context).await,
-            Err(error) if context.is_last_attempt() => {
-                self.explain(&held, &error.to_string(), context).await?;
-                outcome
-            }
-            Err(_) => outcome,
-        }
+        let (reason, outcome) = match context.conclude(outcome) {
+            Ok(concluded) => concluded,
+            Err(outcome) => return outcome,
+        };
+        self.explain(&held, &reason, context).await?;
+        outcome
     }
 }
 

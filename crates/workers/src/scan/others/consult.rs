@@ -310,7 +310,9 @@ async fn attach(
     let bytes = bytes::Bytes::copy_from_slice(report.sbom.get().as_bytes());
     let digest: Digest =
         scanner.registry.attach(&image.place, &attachment, bytes).await.map_err(JobError::retry)?;
-    for old in sbom::annotated(scanner, image, MADE_BY, name).await? {
+    let (place, store) = (&image.place, scanner.store());
+    let made = store.referrers_noting(place.repository, &image.digest, (MADE_BY, name), sbom::REFERRERS);
+    for old in made.await? {
         if old != digest {
             scanner.registry.detach(&image.place, &old).await.map_err(JobError::retry)?;
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use metadata::model::scan::Related;
-use oci::{Descriptor, Digest, Manifest, MediaType};
+use oci::{Descriptor, Digest, Manifest};
 use registry::scan::SCAN_RESULT;
 use vuln::foreign::{self, ForeignError, Form, Limits, ScannerReport};
 
@@ -126,7 +126,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>,
     let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
     about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
     let mut found = Vec::new();
-    for manifest in about.iter().filter_map(parse) {
+    for manifest in about.iter().filter_map(Related::manifest) {
         let name = manifest.annotations.get(SCAN_RESULT).cloned();
         let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
         let result = |layer: &Descriptor| name.is_some() || is_result(layer, bundle.as_deref());
@@ -134,11 +134,6 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>,
         found.extend(layers.map(|layer| Candidate { layer, name: name.clone() }));
     }
     Ok((found, all))
-}
-
-fn parse(related: &Related) -> Option<Manifest> {
-    let media_type: MediaType = related.media_type.parse().ok()?;
-    Manifest::parse(&media_type, &related.bytes).ok()
 }
 
 /// Whether something about an artifact may hold a result.
