@@ -1,12 +1,12 @@
 //! Audit records and events: in the transaction that does what they tell of.
 
-use metadata::model::ProjectId;
 use metadata::model::audit::{self, AuditRow};
+use metadata::model::{ProjectId, RepositoryId};
 use metadata::{Timestamp, Tx, outbox};
 use oci::Digest;
 
 use crate::Registry;
-use crate::access::{Grant, Push};
+use crate::access::{Delete, Grant, Push};
 use crate::caller::Caller;
 use crate::error::Error;
 
@@ -25,6 +25,18 @@ pub(crate) fn row(caller: &Caller, at: Timestamp, action: &str, target: &str) ->
         address: caller.address.clone(),
         request_id: caller.request_id.clone(),
     }
+}
+
+/// A manifest, or a tag of one, that is gone.
+pub(crate) struct Gone<'a> {
+    /// Of which repository.
+    pub(crate) repository: RepositoryId,
+    /// The manifest.
+    pub(crate) digest: &'a Digest,
+    /// What the manifest was about, if it is gone itself.
+    pub(crate) subject: Option<Digest>,
+    /// The tags that are gone.
+    pub(crate) tags: Vec<&'a str>,
 }
 
 impl Registry {
@@ -49,8 +61,8 @@ impl Registry {
         tx: &mut Tx,
         caller: &Caller,
         grant: &Grant<Push>,
-        digest: &Digest,
-        tags: &[&str],
+        repository: RepositoryId,
+        (digest, tags): (&Digest, &[&str]),
     ) -> Result<(), Error> {
         let target = match tags {
             [] => format!("{}@{digest}", grant.repo),
@@ -65,14 +77,46 @@ impl Registry {
         audit::insert(tx, &AuditRow { id, project: Some(grant.project), details, ..row });
         let payload = serde_json::json!({
             "repository": grant.repo.as_str(),
+            "repository_id": repository,
             "digest": digest,
             "tags": tags,
             "principal": &*grant.principal_name,
             "by_system": caller.is_system(),
         });
-        let id = self.store.next_id().await?;
-        let project = Some(grant.project.get());
-        outbox::append(tx, id, self.store.now(), "manifest_pushed", project, &payload.to_string());
+        self.tell(tx, "manifest_pushed", Some(grant.project), &payload).await
+    }
+
+    /// Tells that a manifest (`manifest_deleted`) or a tag (`tag_deleted`) is gone.
+    pub(crate) async fn tell_gone(
+        &self,
+        tx: &mut Tx,
+        kind: &str,
+        caller: &Caller,
+        grant: &Grant<Delete>,
+        gone: &Gone<'_>,
+    ) -> Result<(), Error> {
+        let payload = serde_json::json!({
+            "repository": grant.repo.as_str(),
+            "repository_id": gone.repository,
+            "digest": gone.digest,
+            "subject": gone.subject,
+            "tags": gone.tags,
+            "principal": &*grant.principal_name,
+            "by_system": caller.is_system(),
+        });
+        self.tell(tx, kind, Some(grant.project), &payload).await
+    }
+
+    /// Tells of what `tx` does.
+    pub(crate) async fn tell(
+        &self,
+        tx: &mut Tx,
+        kind: &str,
+        project: Option<ProjectId>,
+        payload: &serde_json::Value,
+    ) -> Result<(), Error> {
+        let (id, project) = (self.store.next_id().await?, project.map(ProjectId::get));
+        outbox::append(tx, id, self.store.now(), kind, project, &payload.to_string());
         Ok(())
     }
 }

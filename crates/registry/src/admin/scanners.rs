@@ -283,20 +283,19 @@ impl Registry {
         self.scanners_in(Some(fact.id)).await
     }
 
-    /// Decides by which scanners a project goes; none: as the system does. The project's id.
+    /// Decides by which scanners a project goes; none: as the system does.
     pub async fn choose_project_scanners(
         &self,
         caller: &Caller,
         name_or_id: &ProjectRef,
         choice: Option<&ScannerChoice>,
-    ) -> Result<ProjectId, Error> {
+    ) -> Result<(), Error> {
         let fact = self.visible_project(caller, name_or_id)?;
         require_project(self, caller, &fact, Permission::UpdateProject, "choose its scanners")?;
         let mut tx = self.store.begin().await?;
         self.record(&mut tx, caller, "project.scanners", Some(fact.id), &fact.name).await?;
-        self.choose(&mut tx, &choice_of(fact.id), choice).await?;
-        self.store.commit(tx).await?;
-        Ok(fact.id)
+        self.choose(&mut tx, Some(fact.id), choice).await?;
+        Ok(self.store.commit(tx).await?)
     }
 
     /// Decides by which scanners projects go that do not decide; none: by ours.
@@ -308,16 +307,18 @@ impl Registry {
         self.may_change_scanners(caller)?;
         let mut tx = self.store.begin().await?;
         self.record(&mut tx, caller, "system.scanners", None, "").await?;
-        self.choose(&mut tx, CHOICE, choice).await?;
+        self.choose(&mut tx, None, choice).await?;
         Ok(self.store.commit(tx).await?)
     }
 
     async fn choose(
         &self,
         tx: &mut metadata::Tx,
-        name: &str,
+        project: Option<ProjectId>,
         choice: Option<&ScannerChoice>,
     ) -> Result<(), Error> {
+        self.tell(tx, "scanners_chosen", project, &serde_json::json!({ "choice": choice })).await?;
+        let name = &project.map_or_else(|| CHOICE.to_owned(), choice_of);
         let Some(choice) = choice else {
             setting::delete(tx, name);
             return Ok(());

@@ -2,7 +2,7 @@
 
 use metadata::model::deleted::{self, Kept};
 use metadata::model::{manifest, repository, tag};
-use oci::{Digest, Reference, Tag};
+use oci::{Digest, Manifest, Reference, Tag};
 
 use crate::Registry;
 use crate::access::{Delete, Grant};
@@ -10,6 +10,10 @@ use crate::caller::Caller;
 use crate::conditioned::beyond;
 use crate::error::Error;
 use crate::last_known::Place;
+use crate::record::Gone;
+
+/// Tags of a deleted manifest that its event names.
+const TOLD_TAGS: u32 = 1000;
 
 impl Registry {
     /// Deletes a tag, or a manifest with all its tags.
@@ -43,6 +47,13 @@ impl Registry {
                 repository::count(&mut tx, repository.id, 0, -1, repository.pushed_at);
                 let target = format!("{}:{name}@{}", grant.repo, row.digest);
                 self.record(&mut tx, caller, "tag.delete", Some(grant.project), &target).await?;
+                let gone = Gone {
+                    repository: repository.id,
+                    digest: &row.digest,
+                    subject: None,
+                    tags: vec![name.as_str()],
+                };
+                self.tell_gone(&mut tx, "tag_deleted", caller, grant, &gone).await?;
                 Ok((Some(tx), ()))
             })
             .await
@@ -59,12 +70,20 @@ impl Registry {
                 let repository = self.store.repository(grant.project, grant.repo.repository()).await?;
                 let repository = repository.ok_or(Error::NameUnknown)?;
                 let name = grant.repo.repository();
-                if self.store.manifest_by_digest(grant.project, name, digest).await?.is_none() {
-                    return Err(Error::ManifestUnknown);
-                }
+                let stored = self.store.manifest_by_digest(grant.project, name, digest).await?;
+                let stored = stored.ok_or(Error::ManifestUnknown)?;
                 if !self.covers_whole_manifest(grant, repository.id, digest).await? {
                     return Err(beyond(grant, "delete", format_args!("every one that reaches `{digest}`")));
                 }
+                let tags = self.store.tags_of(repository.id, digest, TOLD_TAGS).await?;
+                let parsed =
+                    stored.media_type.parse().map(|media_type| Manifest::parse(&media_type, &stored.bytes));
+                let gone = Gone {
+                    repository: repository.id,
+                    digest,
+                    subject: parsed.ok().and_then(Result::ok).and_then(|it| it.subject).map(|it| it.digest),
+                    tags: tags.iter().map(|tag| tag.name.as_str()).collect(),
+                };
                 let mut tx = self.store.begin().await?;
                 let kept = Kept {
                     id: self.store.next_id().await?,
@@ -80,6 +99,7 @@ impl Registry {
                 manifest::delete(&mut tx, repository.id, digest);
                 let target = format!("{}@{digest}", grant.repo);
                 self.record(&mut tx, caller, "manifest.delete", Some(grant.project), &target).await?;
+                self.tell_gone(&mut tx, "manifest_deleted", caller, grant, &gone).await?;
                 Ok((Some(tx), ()))
             })
             .await

@@ -139,7 +139,7 @@ impl Registry {
         let mut tx = self.store.begin().await?;
         self.write(&mut tx, push, references, &state);
         let targets: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-        self.record_push(&mut tx, caller, grant, &digest, &targets).await?;
+        self.record_push(&mut tx, caller, grant, repository, (&digest, &targets)).await?;
         let outcome = self.store.commit(tx).await;
         // Also when it is unknown whether they moved.
         let place = Place { project: grant.project, repository: grant.repo.repository() };

@@ -37,7 +37,7 @@ impl Registry {
             TagMove { repository: row.id, tag: name, to: &digest, evidence, by: grant.principal, at: now };
         tag::set(&mut tx, to, None);
         repository::count(&mut tx, row.id, 0, 1, row.pushed_at);
-        self.record_push(&mut tx, caller, grant, &digest, &[name.as_str()]).await?;
+        self.record_push(&mut tx, caller, grant, row.id, (&digest, &[name.as_str()])).await?;
         let outcome = self.store.commit(tx).await;
         let place = Place { project: grant.project, repository: grant.repo.repository() };
         self.last_known.forget(place, &Reference::Tag(name.clone()));

@@ -53,6 +53,9 @@ pub fn runner(
         .job(ForgetScansJob(Arc::clone(registry)))
         .job(AskSavedJob(Arc::clone(index)))
         .reaction("manifest_pushed", scan::on_push)
+        .reaction("manifest_deleted", scan::on_loss)
+        .reaction("tag_deleted", scan::on_loss)
+        .reaction("scanners_chosen", scan::on_choice)
         .duty(checkpoint)
         .duty(SealDuty(Arc::clone(registry)))
         .duty(IndexDuty(Arc::clone(index)));

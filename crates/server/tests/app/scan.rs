@@ -319,9 +319,14 @@ async fn everything_is_scanned_when_somebody_asks_and_an_index_is_its_images() {
     let index = put(&app, "team/app", "all", kind, &index).await;
     app.idle().await;
     assert_eq!(app.registry.store().scan(&images[0]).await.expect("an answer"), None);
-    let job = ScanAllJob::request(&ScanAll::default(), app.registry.store().now()).expect("a job");
-    enqueue(&app, job).await;
-    app.idle().await;
+    let sweep = async |as_pushed| {
+        let job = ScanAllJob::request(&ScanAll { as_pushed }, app.registry.store().now());
+        enqueue(&app, job.expect("a job")).await;
+        app.idle().await;
+    };
+    sweep(true).await;
+    assert_eq!(app.registry.store().scan(&images[0]).await.expect("an answer"), None);
+    sweep(false).await;
     let repository = app.registry.store().manifest_anywhere(&index).await.expect("an answer").expect("it");
     let known = app.registry.scans_of(repository.place.repository, &[index]).await.expect("scans");
     let ArtifactScan { row, children, active, unknown } = known[&index].clone();

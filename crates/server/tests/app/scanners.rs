@@ -379,6 +379,44 @@ async fn a_result_that_a_client_attached_counts_as_an_upload() {
     assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 1));
     let findings = app.get(&of(&digest, "/findings")).await.expect(StatusCode::OK).json();
     assert_eq!(findings["findings"][0]["said"][0]["by"], "attached:Trivy");
+
+    // Deleted like any other manifest, it counts no more.
+    let deleted = by(&app, "DELETE", &format!("/v2/team/app/manifests/{own}")).send().await;
+    deleted.expect(StatusCode::ACCEPTED);
+    app.idle().await;
+    assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 0));
+}
+
+#[tokio::test]
+async fn a_result_under_a_tag_of_attestations_counts_as_long_as_the_tag_names_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = reachable(dir.path()).await;
+    let digest = push(&app, "team/app", "v1", &[left_pad("1.2.0")]).await;
+    let document = sarif(&digest).to_string().into_bytes();
+    let blob = app.push_blob(ADMIN, "team/app", &document).await;
+    app.push_blob(ADMIN, "team/app", b"{}").await;
+    let about = |layers: Value| {
+        json!({
+            "schemaVersion": 2, "mediaType": OCI_IMAGE, "layers": layers,
+            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": Digest::sha256(b"{}"), "size": 2 },
+        })
+    };
+    let result = json!([{ "mediaType": "application/sarif+json", "digest": blob, "size": document.len() }]);
+    let (stated, silent) = (about(result), about(json!([])));
+    let tag = format!("sha256-{}.att", digest.hex());
+    for gone in ["moved", "deleted"] {
+        put(&app, "team/app", &tag, OCI_IMAGE, &stated).await;
+        app.idle().await;
+        assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 1), "before it is {gone}");
+        if gone == "moved" {
+            put(&app, "team/app", &tag, OCI_IMAGE, &silent).await;
+        } else {
+            let deleted = by(&app, "DELETE", &format!("/v2/team/app/manifests/{tag}")).send().await;
+            deleted.expect(StatusCode::ACCEPTED);
+        }
+        app.idle().await;
+        assert_eq!(verdict(&app, &digest).await, said("succeeded", 1, 0), "{gone}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use blobs::{BlobError, BlobStore, Listed};
 use data_encoding::BASE64;
+use metadata::jobs::{self, NewJob};
 use metadata::model::audit::{self, AuditRow};
 use metadata::model::blob::{self, BlobRow};
 use metadata::model::checkpoint::{Kind, Record};
@@ -25,6 +26,8 @@ use thiserror::Error;
 use super::PASSWORD;
 use super::chain::{self, Link};
 use super::segment::{Segment, SegmentError};
+use crate::job::Job as _;
+use crate::scan::{ScanAllJob, priority};
 
 /// Steps of one transaction.
 const STEPS: usize = 2000;
@@ -399,6 +402,10 @@ impl Work<'_> {
             request_id: None,
         };
         audit::insert(&mut tx, &row);
+        // What was known of images was derived from them, and is derived again.
+        let scan = NewJob::new(ScanAllJob::NAME, r#"{"as_pushed":true}"#, self.store.now());
+        let scan = scan.attempts(ScanAllJob::ATTEMPTS).priority(priority::SWEEP);
+        jobs::enqueue(&mut tx, next_id.into(), self.store.now(), scan);
         rows::finish(&mut tx, next_id);
         self.store.commit(tx).await?;
         Ok(self.report)

@@ -103,24 +103,16 @@ async fn is_wanted(scanner: &Scanner, image: &Image) -> Result<bool, JobError> {
     Ok(false)
 }
 
-/// What a tag of cosign's attestations (`sha256-HEX.att`) is about.
-fn attested(tag: &str) -> Option<Digest> {
-    tag.strip_suffix(".att")?.replacen('-', ":", 1).parse().ok()
-}
-
-/// A result of another scanner came: what all scanners say of its subject is put together anew.
+/// A result of another scanner came: what all scanners say of its subject is put together anew. (What cosign's tags name
+/// is put together at once, by the reaction to the push.)
 async fn reconsider(scanner: &Scanner, evidence: &Image, context: &JobContext) -> Result<(), JobError> {
+    let Some(subject) = evidence.manifest.subject.as_ref().map(|it| it.digest) else { return Ok(()) };
     let now = scanner.store().now();
     let mut tx = scanner.store().begin().await?;
     for place in scanner.store().places_of(&evidence.digest, RepositoryId::from(0), PLACES).await? {
-        let mut subjects: Vec<Digest> = evidence.manifest.subject.iter().map(|it| it.digest).collect();
-        let tags = scanner.store().tags_of(place.repository, &evidence.digest, PLACES).await?;
-        subjects.extend(tags.iter().filter_map(|tag| attested(tag.name.as_str())));
-        for subject in subjects {
-            let held = Held::new(place.repository, subject, priority::PUSHED);
-            let job = held.combine(now).project(place.project.get());
-            jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
-        }
+        let job = Held::new(place.repository, subject, priority::PUSHED).combine(now);
+        let job = job.project(place.project.get());
+        jobs::enqueue(&mut tx, scanner.store().next_id().await?, now, job);
     }
     context.complete(tx).await
 }

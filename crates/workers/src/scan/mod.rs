@@ -23,6 +23,7 @@ mod judge;
 mod layer;
 mod others;
 mod quiet;
+mod react;
 mod report;
 mod sbom;
 mod sweep;
@@ -40,6 +41,7 @@ pub use others::{
     AdapterSettings, CombineJob, ConsultJob, Held, MAX_RESULT_BYTES, Recombine, RecombineJob, ResultError,
     check_result, media_type,
 };
+pub use react::{on_choice, on_loss, on_push};
 pub use report::ReportError;
 pub use sweep::{ScanAll, ScanAllJob};
 
@@ -48,7 +50,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metadata::jobs::NewJob;
-use metadata::outbox::Event;
 use metadata::{Store, Timestamp};
 use oci::Digest;
 use registry::Registry;
@@ -214,23 +215,4 @@ impl Target {
         // What was asked for is done whole, whoever asks for less of it meanwhile.
         if self.pushed || self.rejudged { job.weak() } else { job }
     }
-}
-
-/// The reaction to `manifest_pushed`: the artifact is scanned if its project says so.
-pub fn on_push(event: &Event) -> Result<Vec<NewJob>, JobError> {
-    #[derive(Deserialize)]
-    struct Pushed {
-        digest: Digest,
-        #[serde(default)]
-        by_system: bool,
-    }
-    let pushed: Pushed = serde_json::from_str(&event.payload).map_err(JobError::failed)?;
-    // What scanning attaches is not scanned.
-    if pushed.by_system {
-        return Ok(Vec::new());
-    }
-    let target = Target { pushed: true, ..Target::new(pushed.digest, priority::PUSHED) };
-    let mut job = target.job(event.created_at);
-    job.project = event.project;
-    Ok(vec![job])
 }

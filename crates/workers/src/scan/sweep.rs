@@ -28,9 +28,13 @@ fn stages() -> Vec<&'static str> {
     STAGES.into_iter().chain(COMBINED_STAGES).collect()
 }
 
-/// Nothing to tell.
+/// Which of all images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanAll {}
+pub struct ScanAll {
+    /// Those that would be scanned if they were pushed now.
+    #[serde(default)]
+    pub as_pushed: bool,
+}
 
 /// Scans everything.
 #[derive(Clone, Debug)]
@@ -49,8 +53,8 @@ impl Job for ScanAllJob {
     const ATTEMPTS: u32 = 20;
     type Payload = ScanAll;
 
-    async fn run(&self, _: ScanAll, context: &JobContext) -> Result<(), JobError> {
-        let outcome = self.sweep(context).await;
+    async fn run(&self, which: ScanAll, context: &JobContext) -> Result<(), JobError> {
+        let outcome = self.sweep(which, context).await;
         if matches!(outcome, Err(JobError::Stopped)) && context.was_cancelled() {
             let mut tx = self.0.store().begin().await?;
             scan::cancel_waiting(&mut tx, &stages(), priority::SWEEP, self.0.store().now());
@@ -61,7 +65,7 @@ impl Job for ScanAllJob {
 }
 
 impl ScanAllJob {
-    async fn sweep(&self, context: &JobContext) -> Result<(), JobError> {
+    async fn sweep(&self, which: ScanAll, context: &JobContext) -> Result<(), JobError> {
         let scanner = &*self.0;
         let mut progress: Progress = context.checkpoint().unwrap_or_default();
         loop {
@@ -76,7 +80,7 @@ impl ScanAllJob {
             }
             if waiting < QUEUE && !progress.filled {
                 let images = scanner.store().images_after(&progress.last, BATCH).await?;
-                self.enqueue(&images, &mut progress, context).await?;
+                self.enqueue(which, &images, &mut progress, context).await?;
                 continue;
             }
             tokio::select! {
@@ -88,6 +92,7 @@ impl ScanAllJob {
 
     async fn enqueue(
         &self,
+        which: ScanAll,
         images: &[Digest],
         progress: &mut Progress,
         context: &JobContext,
@@ -96,8 +101,8 @@ impl ScanAllJob {
         let now = store.now();
         let mut tx = store.begin().await?;
         for digest in images {
-            let job = Target::new(*digest, priority::SWEEP).job(now);
-            jobs::enqueue(&mut tx, store.next_id().await?, now, job);
+            let target = Target { pushed: which.as_pushed, ..Target::new(*digest, priority::SWEEP) };
+            jobs::enqueue(&mut tx, store.next_id().await?, now, target.job(now));
         }
         match images.last() {
             Some(last) => progress.last = last.to_string(),

@@ -127,6 +127,9 @@ async fn a_rebuild_brings_back_every_row_with_its_id() {
     // What was pushed twice waits for its deletion; nobody names it any more.
     let others = world.objects().await;
     assert_eq!(report.objects_without_rows, others as u64 - report.objects);
+    // What was known of images is derived again.
+    let sweep = store.waiting_jobs(&["scan_all"], workers::scan::priority::SWEEP).await.unwrap();
+    assert_eq!(sweep, (1, 0));
     let old = world.registry.store().ids().next().await.unwrap();
     assert!(store.ids().next().await.unwrap() > old + 4096, "an id may be given out again");
     // The registry works on what came back.

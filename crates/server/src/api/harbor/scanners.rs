@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::projects::project_ref;
 use crate::api::extract::{Body, By, Path, SignedIn};
 use crate::api::problem::Problem;
-use crate::api::v1::scanners::{put, recombine, unreachable};
+use crate::api::v1::scanners::{put, unreachable};
 use crate::app::App;
 
 /// Our own scanner: a fixed UUID, by which clients name it.
@@ -239,7 +239,6 @@ pub(super) async fn make_default(
         return Err(Error::Invalid(text.to_owned()).into());
     }
     app.registry.choose_scanners(&caller, Some(&one(name))).await?;
-    recombine(&app, None).await?;
     Ok(StatusCode::OK)
 }
 
@@ -299,8 +298,7 @@ pub(super) async fn choose(
     let project = project_ref(&project, &headers);
     app.registry.visible_project(&caller, &project)?;
     let choice = one(name_of(&app, &body.uuid).await?);
-    let id = app.registry.choose_project_scanners(&caller, &project, Some(&choice)).await?;
-    recombine(&app, Some(id.get())).await?;
+    app.registry.choose_project_scanners(&caller, &project, Some(&choice)).await?;
     Ok(StatusCode::OK)
 }
 

@@ -15,8 +15,7 @@ use registry::{Caller, Error};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use upstream::adapter::AdapterError;
-use workers::Job as _;
-use workers::scan::{Held, MAX_RESULT_BYTES, Recombine, RecombineJob, check_result, media_type, priority};
+use workers::scan::{Held, MAX_RESULT_BYTES, check_result, media_type, priority};
 
 use super::scans::{Named, may_push, read};
 use crate::api::extract::{Body, By, Path, SignedIn};
@@ -183,20 +182,6 @@ async fn known_credentials(app: &App, name: &str) -> Result<ScannerCredentials, 
     known.map_or(Ok(ScannerCredentials::None), |scanner| app.registry.credentials_of(scanner))
 }
 
-/// Has verdicts put together anew after another choice.
-pub(in crate::api) async fn recombine(app: &App, project: Option<i64>) -> Result<(), Error> {
-    let store = app.registry.store();
-    let failed = |error: workers::JobError| Error::Internal(error.to_string());
-    let job = RecombineJob::request(&Recombine { project }, store.now()).map_err(failed)?;
-    let job = match project {
-        Some(project) => job.dedupe(format!("project {project}")).project(project),
-        None => job.dedupe("all"),
-    };
-    let mut tx = store.begin().await?;
-    metadata::jobs::enqueue(&mut tx, store.next_id().await?, store.now(), job);
-    Ok(store.commit(tx).await?)
-}
-
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -256,7 +241,6 @@ pub(super) async fn choose(
     Body(body): Body<Choice>,
 ) -> Result<StatusCode, Problem> {
     app.registry.choose_scanners(&caller, Some(&body.into())).await?;
-    recombine(&app, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -265,7 +249,6 @@ pub(super) async fn choose_none(
     SignedIn(caller): SignedIn,
 ) -> Result<StatusCode, Problem> {
     app.registry.choose_scanners(&caller, None).await?;
-    recombine(&app, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -284,8 +267,7 @@ pub(super) async fn choose_in_project(
     Body(body): Body<Choice>,
 ) -> Result<StatusCode, Problem> {
     let project = ProjectRef::Name(project);
-    let id = app.registry.choose_project_scanners(&caller, &project, Some(&body.into())).await?;
-    recombine(&app, Some(id.get())).await?;
+    app.registry.choose_project_scanners(&caller, &project, Some(&body.into())).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -294,8 +276,7 @@ pub(super) async fn choose_none_in_project(
     SignedIn(caller): SignedIn,
     Path(project): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let id = app.registry.choose_project_scanners(&caller, &ProjectRef::Name(project), None).await?;
-    recombine(&app, Some(id.get())).await?;
+    app.registry.choose_project_scanners(&caller, &ProjectRef::Name(project), None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
