@@ -47,7 +47,7 @@ pub fn scanner(registry: &Arc<Registry>, config: &Config) -> anyhow::Result<Arc<
         remote,
     };
     let fetcher = Fetcher::new(client, keychain);
-    Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)?))
+    Ok(Arc::new(Scanner::new(Arc::clone(registry), feeds(config)?, fetcher, settings)))
 }
 
 /// The address under which scanners pull from here.

@@ -18,8 +18,8 @@ use vuln::look::{Interest, Look, Seen};
 use vuln::secrets::SecretRules;
 use vuln::{LayerResult, LayerSource, Limits, Pulse, ScanError};
 
-use super::Scanner;
 use super::quiet::quietly;
+use super::{Scanner, secret_rules};
 use crate::context::JobContext;
 use crate::job::JobError;
 
@@ -131,7 +131,7 @@ pub(super) async fn read(
         runtime: Handle::current(),
         failed: AtomicBool::default(),
     };
-    let (rules, allowed) = (Arc::clone(&scanner.rules), scanner.settings.layer_timeout);
+    let (rules, allowed) = (secret_rules()?, scanner.settings.layer_timeout);
     let (_stop, stopped) = StopOnDrop::new();
     let work = quietly("scan-layer", move || {
         let read = catalogue(&layer, &rules, allowed, &stopped);

@@ -106,7 +106,6 @@ pub struct Scanner {
     advisories: Advisories,
     feeds: Vec<Feed>,
     fetcher: Fetcher,
-    rules: Arc<SecretRules>,
     settings: Settings,
     reports: Semaphore,
 }
@@ -119,18 +118,9 @@ impl std::fmt::Debug for Scanner {
 
 impl Scanner {
     /// A scanner of this registry, whose advisories come from `feeds`.
-    ///
-    /// # Errors
-    /// If the rules that it is built with cannot be used.
-    pub fn new(
-        registry: Arc<Registry>,
-        feeds: Vec<Feed>,
-        fetcher: Fetcher,
-        settings: Settings,
-    ) -> Result<Self, JobError> {
-        let rules = SecretRules::embedded().map_err(JobError::failed)?;
+    pub fn new(registry: Arc<Registry>, feeds: Vec<Feed>, fetcher: Fetcher, settings: Settings) -> Self {
         let advisories = Advisories::new(Arc::clone(&registry), settings.cache.clone());
-        Ok(Self { registry, advisories, feeds, fetcher, rules, settings, reports: Semaphore::new(REPORTS) })
+        Self { registry, advisories, feeds, fetcher, settings, reports: Semaphore::new(REPORTS) }
     }
 
     /// The registry.
@@ -156,6 +146,11 @@ impl Scanner {
     fn store(&self) -> &Store {
         self.registry.store()
     }
+}
+
+/// What looks like a secret: made when it is first needed, since it takes some 10 MiB for good.
+fn secret_rules() -> Result<Arc<SecretRules>, JobError> {
+    SecretRules::embedded().map_err(JobError::failed)
 }
 
 /// An error with its causes, as one line.

@@ -22,7 +22,7 @@ use metadata::model::ProjectId;
 use super::foreign::{self, Foreign};
 use super::image::{Image, check_layers};
 use super::layer::{self, Record};
-use super::{Current, Scanner};
+use super::{Current, Scanner, secret_rules};
 use crate::job::JobError;
 
 /// The source of problems that say that a feed was not renewed. They pass with the next renewal, so that they are no part
@@ -138,7 +138,7 @@ impl Parts {
             allowed: Vec::new(),
             now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
             max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
-            rules: Arc::clone(&scanner.rules),
+            rules: secret_rules()?,
         })
     }
 

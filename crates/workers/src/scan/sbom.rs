@@ -15,6 +15,7 @@ use vuln::sbom::{self, Document, Format};
 use super::Scanner;
 use super::attest::{self, BUNDLE};
 use super::image::Image;
+use super::quiet::quietly;
 use crate::context::JobContext;
 use crate::job::JobError;
 
@@ -81,9 +82,8 @@ async fn in_place(
     let there = attached(scanner, image, place).await?;
     for form in &scanner.settings.sbom {
         let (written, form_of) = (document.clone(), *form);
-        let bytes = tokio::task::spawn_blocking(move || sbom::write(&written, form_of)).await;
-        let bytes = bytes.map_err(JobError::retry)?.map_err(JobError::failed)?;
-        let wanted = Digest::sha256(&bytes);
+        let write = move || sbom::write(&written, form_of).map(|bytes| (Digest::sha256(&bytes), bytes));
+        let (wanted, bytes) = quietly("sbom", write).await?.map_err(JobError::failed)?;
         let plain =
             Wanted { kind: form.media_type(), form: *form, document: wanted, annotations: Vec::new() };
         plain.put(scanner, image, place, &there, || Some(bytes.clone())).await?;

@@ -31,7 +31,7 @@ use super::image::{check_count, unread_layer};
 use super::layer::{self, StopOnDrop};
 use super::quiet::quietly;
 use super::report::Parts;
-use super::{Scanner, chain, priority};
+use super::{Scanner, chain, priority, secret_rules};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -141,7 +141,7 @@ impl AdapterJob {
     ) -> Result<Bytes, JobError> {
         context.info(format!("reading layer {digest}"));
         let (remote, path) = (Arc::clone(&fetched.remote), layer.path.clone());
-        let rules = Arc::clone(&self.0.rules);
+        let rules = secret_rules()?;
         let left = ALLOWANCE.time.saturating_sub(fetched.begun.elapsed());
         let allowed = self.0.settings.layer_timeout.min(left);
         let (_stop, stopped) = StopOnDrop::new();
