@@ -64,6 +64,7 @@ fn with_config<F>(settings: &Settings, run: impl FnOnce(Config) -> F) -> anyhow:
 where
     F: Future<Output = anyhow::Result<()>>,
 {
+    allocator::without_huge_pages();
     let config = settings.load()?;
     let threads = config.server.worker_threads;
     let mut builder = tokio::runtime::Builder::new_multi_thread();

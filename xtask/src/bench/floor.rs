@@ -1,8 +1,9 @@
 //! The floor under a push: a server that receives, hashes, writes and syncs, and does nothing else.
 //!
 //! It answers just enough of the upload protocol for the push works of [`super`], so that it can stand beside the
-//! registries in the same run: `--against floor=http://127.0.0.1:PORT=PID --only push`. It keeps nothing: every body
-//! goes to a new file that is synced, named to nobody and removed. Not a registry.
+//! registries in the same run: `--against floor=http://127.0.0.1:PORT=PID --only push`. Every body goes to a new file that
+//! is synced and kept, as a registry keeps it: the pages of a removed file would take the next body while they are still
+//! hot, which no registry has. Not a registry.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -104,7 +105,6 @@ fn store(
     }
     if let Some(file) = file {
         file.sync_all()?;
-        std::fs::remove_file(path)?;
     }
     Ok(data_encoding::HEXLOWER.encode(hash.finish().as_ref()))
 }
