@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod copies;
+mod cosign;
 mod crane;
 mod daemons;
 mod large;
@@ -71,6 +72,7 @@ impl Desk {
             .env("REGISTRY_AUTH_FILE", self.path("auth.json"))
             .env("XDG_RUNTIME_DIR", self.home.path())
             .env("HELM_REGISTRY_CONFIG", self.path("helm.json"))
+            .env("COSIGN_PASSWORD", "")
             .env("TMPDIR", self.home.path());
         Ok(command)
     }
@@ -129,4 +131,25 @@ fn digest_at(target: &e2e::Target, repo: &str, tag: &str) -> anyhow::Result<Opti
 /// The path as text; the suites' own paths are all ASCII.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
+}
+
+/// Pushes an image with this version of left-pad; its digest.
+fn push_package(server: &Server, repo: &str, tag: &str, version: &str) -> anyhow::Result<String> {
+    let mut layer = LayerBuilder::default();
+    let package = json!({ "name": "left-pad", "version": version }).to_string();
+    layer.file("app/node_modules/left-pad/package.json", 0o644, package.as_bytes())?;
+    let dir = server.scratch().join(version);
+    let config = json!({ "architecture": "amd64", "os": "linux", "config": {} });
+    let digest = write_layout(&dir, tag, &[layer.finish()?], &config)?;
+    let mut manifest = Vec::new();
+    for entry in std::fs::read_dir(dir.join("blobs/sha256"))? {
+        let path = entry?.path();
+        let bytes = std::fs::read(&path)?;
+        if digest.ends_with(&*path.file_name().unwrap_or_default().to_string_lossy()) {
+            manifest = bytes;
+        } else {
+            server.target().push_blob(repo, &bytes)?;
+        }
+    }
+    server.target().push_manifest(repo, tag, e2e::registry::OCI_MANIFEST, &manifest)
 }

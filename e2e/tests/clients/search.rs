@@ -5,37 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use e2e::bonded::{self, Options, Server};
-use e2e::image::{LayerBuilder, write_layout};
 use e2e::process::{self, Output};
-use e2e::registry::OCI_MANIFEST;
 use e2e::wait;
 use serde_json::{Value, json};
 
-use crate::{LIMIT, Outcome};
+use crate::{LIMIT, Outcome, push_package};
 
 /// From a push to an answer that has it: scanned, and taken into the index.
 const INDEXED: Duration = Duration::from_mins(2);
-
-/// Pushes an image with a package; its digest.
-fn push(server: &Server, repo: &str, tag: &str, version: &str) -> anyhow::Result<String> {
-    let mut layer = LayerBuilder::default();
-    let package = json!({ "name": "left-pad", "version": version }).to_string();
-    layer.file("app/node_modules/left-pad/package.json", 0o644, package.as_bytes())?;
-    let dir = server.scratch().join(version);
-    let config = json!({ "architecture": "amd64", "os": "linux", "config": {} });
-    let digest = write_layout(&dir, tag, &[layer.finish()?], &config)?;
-    let mut manifest = Vec::new();
-    for entry in std::fs::read_dir(dir.join("blobs/sha256"))? {
-        let path = entry?.path();
-        let bytes = std::fs::read(&path)?;
-        if digest.ends_with(&*path.file_name().unwrap_or_default().to_string_lossy()) {
-            manifest = bytes;
-        } else {
-            server.target().push_blob(repo, &bytes)?;
-        }
-    }
-    server.target().push_manifest(repo, tag, OCI_MANIFEST, &manifest)
-}
 
 fn search(server: &Server, args: &[&str]) -> anyhow::Result<Output> {
     let (user, password) = server.target().credentials.as_ref().context("an administrator")?;
@@ -57,8 +34,8 @@ fn images_are_found_from_the_command_line() -> Outcome {
         .body(e2e::http::Body::Bytes(body.as_bytes()));
     let made = server.target().send(&create)?;
     anyhow::ensure!(made.status == 201, "{} {}", made.status, made.text());
-    let old = push(&server, "team/app", "v1", "1.2.0")?;
-    push(&server, "team/app", "v2", "1.3.0")?;
+    let old = push_package(&server, "team/app", "v1", "1.2.0")?;
+    push_package(&server, "team/app", "v2", "1.3.0")?;
     wait::until(INDEXED, "the index has both images", || {
         let found = search(&server, &["left-pad", "--format", "json"]).ok()?;
         let answer: Value = serde_json::from_str(&found.stdout).ok()?;
