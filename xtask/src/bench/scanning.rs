@@ -1,8 +1,10 @@
 //! `cargo xtask bench-scan`: what a scan of everything costs those who pull meanwhile.
 //!
 //! Images whose layers were never read are pushed first (the server runs with `scan.on_push = false`). Then the same
-//! paced load of pulls, half of what the machine could serve, runs in rounds: quiet, beside the scan of everything,
-//! quiet again. A latency counts from the moment at which its pull was due, so that a server that falls behind shows it.
+//! paced load of pulls, which keeps the machine half busy, runs in rounds: quiet, beside the scan of everything, quiet
+//! again. Half of the pulls per second at full load would not be half: one that has to wake somebody up costs twice as
+//! much as one of many. A latency counts from the moment at which its pull was due, so that a server that falls behind
+//! shows it.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,8 @@ const REPO: &str = "bench/scanned";
 const SCANS: &str = "/api/v1/system/scans";
 /// What is pulled: a manifest, a configuration and a layer of 1 MB.
 const WORK: Work = Work::Pull1M;
+/// Rounds that look for the rate, at most.
+const CALIBRATIONS: usize = 4;
 /// Files of one layer.
 const FILES: usize = 4000;
 
@@ -53,8 +57,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let limits = Limits { seconds: args.seconds, operations: u64::MAX, connections: args.connections };
     let full = load::round(target, WORK, false, &limits, 0)?;
-    let rate = full.operations as f64 / full.seconds / 2.0;
-    say(format_args!("{:.0} pulls/s at full load; rounds of {rate:.0} pulls/s:", rate * 2.0));
+    let full = full.operations as f64 / full.seconds;
+    let rate = half_busy(target, args, full / 2.0)?;
+    say(format_args!("{full:.0} pulls/s at full load; rounds of {rate:.0} pulls/s, half busy:"));
     let before = round(target, args, rate)?;
     let asked = target.target.send(&Request::new("POST", SCANS))?;
     ensure!(asked.status == 202, "POST {SCANS}: {} {}", asked.status, asked.text());
@@ -99,6 +104,32 @@ fn push(target: &BenchTarget, n: u64, layer_mib: u64) -> anyhow::Result<()> {
     }
     target.target.push_manifest(REPO, &format!("v{n}"), OCI_MANIFEST, &manifest(&config, &[&layer]))?;
     Ok(())
+}
+
+/// The rate of pulls that keeps the machine, the load generator included, half busy.
+fn half_busy(target: &BenchTarget, args: &Args, first: f64) -> anyhow::Result<f64> {
+    let mut rate = first;
+    for _ in 0..CALIBRATIONS {
+        let before = ticks()?;
+        round(target, args, rate)?;
+        let (busy, all) = ticks()?;
+        let share = (busy - before.0) / (all - before.1).max(1.0);
+        if (share - 0.5).abs() < 0.05 {
+            break;
+        }
+        rate *= 0.5 / share.max(0.1);
+    }
+    Ok(rate)
+}
+
+/// Processor time of this machine since its start: busy, and all of it.
+fn ticks() -> anyhow::Result<(f64, f64)> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let times = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let times: Vec<f64> = times.map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(times.len() >= 8, "/proc/stat has another form");
+    let all: f64 = times[..8].iter().sum();
+    Ok((all - times[3] - times[4], all))
 }
 
 /// Pulls at this rate for the round's length; latencies in seconds, sorted.
