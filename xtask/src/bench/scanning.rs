@@ -5,13 +5,22 @@
 //! again. Half of the pulls per second at full load would not be half: one that has to wake somebody up costs twice as
 //! much as one of many. A latency counts from the moment at which its pull was due, so that a server that falls behind
 //! shows it.
+//!
+//! One round more runs beside a thread of *this* process that unpacks the same layers at the lowest priority: what any
+//! such work costs on a machine that is shared with the load generator, whatever the server does.
 
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use e2e::http::Request;
 use e2e::image::{LayerBuilder, bytes_of, manifest, noise};
 use e2e::registry::OCI_MANIFEST;
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{
+    NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 
 use super::load::{self, Limits};
 use super::target::BenchTarget;
@@ -50,9 +59,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let target = &args.against;
     prepare(target, &[WORK])?;
+    let mut layer = Vec::new();
     for n in 0..args.images {
         // Layers that no run before this one has pushed.
-        push(target, u64::from(std::process::id()) << 16 | n, args.layer_mib)
+        layer = push(target, u64::from(std::process::id()) << 16 | n, args.layer_mib)
             .with_context(|| format!("image {n}"))?;
     }
     let limits = Limits { seconds: args.seconds, operations: u64::MAX, connections: args.connections };
@@ -61,6 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let rate = half_busy(target, args, full / 2.0)?;
     say(format_args!("{full:.0} pulls/s at full load; rounds of {rate:.0} pulls/s, half busy:"));
     let before = round(target, args, rate)?;
+    let control = beside_unpacking(&layer, || round(target, args, rate))?;
     let asked = target.target.send(&Request::new("POST", SCANS))?;
     ensure!(asked.status == 202, "POST {SCANS}: {} {}", asked.status, asked.text());
     wait_for(target, "running")?;
@@ -68,18 +79,48 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let still = state(target)? == "running";
     wait_for(target, "succeeded")?;
     let after = round(target, args, rate)?;
-    for (name, latencies) in [("quiet", &before), ("scanning", &beside), ("quiet", &after)] {
+    let rounds = [("quiet", &before), ("unpacking", &control), ("scanning", &beside), ("quiet", &after)];
+    for (name, latencies) in rounds {
         let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100] * 1e3;
         say(format_args!("{name:>9}: p50 {:.2} ms, p99 {:.2} ms, {} pulls", at(50), at(99), latencies.len()));
     }
     ensure!(still, "the scan ended before the round did: give it more --images");
     let p99 = |latencies: &[f64]| latencies[(latencies.len() - 1) * 99 / 100];
-    say(format_args!("p99 while scanning: {:.2} × quiet", p99(&beside) / p99(&before).max(p99(&after))));
+    let ratio = |latencies: &[f64]| p99(latencies) / p99(&before).max(p99(&after));
+    say(format_args!(
+        "p99 while scanning: {:.2} × quiet; beside another process's unpacking {:.2} ×",
+        ratio(&beside),
+        ratio(&control)
+    ));
     Ok(())
 }
 
-/// An image with a layer that no registry has seen: source-like files and packages.
-fn push(target: &BenchTarget, n: u64, layer_mib: u64) -> anyhow::Result<()> {
+/// Runs `work` while a thread of the lowest priority unpacks a layer again and again.
+fn beside_unpacking<T>(layer: &[u8], work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let unpacking = scope.spawn(|| {
+            let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+                .map_err(|error| anyhow::anyhow!("the lowest priority: {error:?}"))?;
+            while !ended.load(Ordering::Relaxed) {
+                let mut file = flate2::read::MultiGzDecoder::new(layer);
+                let mut piece = vec![0; 64 << 10];
+                while !ended.load(Ordering::Relaxed) && file.read(&mut piece)? > 0 {
+                    std::hint::black_box(&piece);
+                }
+            }
+            anyhow::Ok(())
+        });
+        let outcome = work();
+        ended.store(true, Ordering::Relaxed);
+        unpacking.join().map_err(|_| anyhow::anyhow!("the unpacking panicked"))??;
+        outcome
+    })
+}
+
+/// An image with a layer that no registry has seen: source-like files and packages. The layer.
+fn push(target: &BenchTarget, n: u64, layer_mib: u64) -> anyhow::Result<Vec<u8>> {
     let length = usize::try_from(layer_mib)? * (1 << 20) / FILES;
     let text: Vec<u8> = noise(n, length).into_iter().map(|byte| b' ' + byte % 95).collect();
     let mut layer = LayerBuilder::default();
@@ -103,7 +144,7 @@ fn push(target: &BenchTarget, n: u64, layer_mib: u64) -> anyhow::Result<()> {
         target.target.push_blob(REPO, blob)?;
     }
     target.target.push_manifest(REPO, &format!("v{n}"), OCI_MANIFEST, &manifest(&config, &[&layer]))?;
-    Ok(())
+    Ok(layer)
 }
 
 /// The rate of pulls that keeps the machine, the load generator included, half busy.
