@@ -265,7 +265,11 @@ struct Excuses<'l> {
 impl Excuses<'_> {
     fn excuse(&self, at: ::estate::ImageRef, finding: &Assessment) -> bool {
         !self.plain.contains(at)
-            && self.lists.iter().filter(|(_, images)| images.contains(at)).all(|(ids, _)| allows(ids, finding))
+            && self
+                .lists
+                .iter()
+                .filter(|(_, images)| images.contains(at))
+                .all(|(ids, _)| allows(ids, finding))
     }
 
     /// Images in which such a finding may count.
@@ -350,7 +354,8 @@ impl Picking {
     fn images(&self, estate: &Estate<'_>, projects: &[i64]) -> Result<Images, OpenError> {
         let mut images = match &self.named {
             Some(named) => {
-                let inside = named.iter().filter(|(_, project)| projects.binary_search(&project.get()).is_ok());
+                let inside =
+                    named.iter().filter(|(_, project)| projects.binary_search(&project.get()).is_ok());
                 estate.images_of(inside.map(|(digest, _)| digest))?
             }
             None => estate.all_images(),

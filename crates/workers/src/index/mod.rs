@@ -12,7 +12,7 @@ mod search;
 mod totals;
 
 pub use duty::IndexDuty;
-pub use listed::{Counted, Listed, ListedFinding, ListedFailure, Listing, RepositoryNamed};
+pub use listed::{Counted, Listed, ListedFailure, ListedFinding, Listing, RepositoryNamed};
 pub use saved::{AskSavedJob, SavedSearch, SavedSearches};
 pub use search::{Answer, Hit, HitPackage, Question, SearchFailure};
 pub use totals::Totals;
