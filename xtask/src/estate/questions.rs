@@ -4,7 +4,7 @@ use super::catalogue::{Catalogue, Entry, Language, System};
 use super::generate::{Draw, PROJECTS, digest, jar_hash};
 use super::{Args, Judge, say, text, timed};
 use anyhow::Context;
-use estate::findings::{Asked, Findings, Lines, Named};
+use estate::findings::{Asked, Findings, Lines, LinesError, Named};
 use estate::search::{Query, Window, search};
 use estate::{Estate, Visible};
 use std::time::{Duration, Instant};
@@ -187,7 +187,11 @@ fn list(
         };
         let projects = projects(&mut draw);
         let (lines, took) = timed(|| -> anyhow::Result<usize> {
-            let mut lines = Lines::new(estate, findings, &asked)?;
+            let mut lines = match Lines::new(estate, findings, &asked) {
+                // Answered by asking for more of the name.
+                Err(LinesError::TooMany) => return Ok(0),
+                lines => lines?,
+            };
             let mut images = lines.images()?.context("a name narrows")?;
             estate.cut(&mut images, projects.as_deref().map_or(Visible::All, Visible::Projects))?;
             let mut count = 0;

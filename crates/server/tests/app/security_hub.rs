@@ -16,10 +16,14 @@ const RARE: &str = "CVE-2024-0500";
 
 /// A feed with one advisory; the number is that of its CVE.
 fn feed(dir: &Path, number: u32, package: &str, severity: &str) -> String {
+    let vector = match severity {
+        "LOW" => "CVSS:3.1/AV:P/AC:H/PR:H/UI:R/S:U/C:L/I:N/A:N",
+        _ => "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N",
+    };
     let advisory = json!({
         "id": format!("GHSA-aaaa-bbbb-{number:04}"), "modified": "2024-01-01T00:00:00Z",
         "aliases": [format!("CVE-2024-{number:04}")], "summary": format!("{package} pads"),
-        "severity": [{ "type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:N/A:N" }],
+        "severity": [{ "type": "CVSS_V3", "score": vector }],
         "database_specific": { "severity": severity },
         "affected": [{ "package": { "ecosystem": "npm", "name": package }, "ranges": [
             { "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": "2.0.0" }] }] }],
@@ -107,7 +111,7 @@ async fn the_security_hub_lists_all_of_what_the_caller_may_see_page_by_page() {
     let last = &rows[12];
     assert_eq!((&last["cve_id"], &last["severity"]), (&json!(RARE), &json!("Low")), "the least bad is last");
     assert_eq!((&last["digest"], &last["package"]), (&json!(rare), &json!("rare-pad")));
-    assert_eq!((&last["cvss_v3_score"], &last["desc"]), (&json!(7.5), &json!("rare-pad pads")));
+    assert_eq!((&last["cvss_v3_score"], &last["desc"]), (&json!(1.6), &json!("rare-pad pads")));
     assert_eq!((&last["version"], &last["fixed_version"]), (&json!("1.0.0"), &json!("2.0.0")));
     let summary = "/api/v2.0/security/summary?with_dangerous_cve=true";
     let summary = app.ask("GET", summary).by("guest").send().await.expect(StatusCode::OK).json();
