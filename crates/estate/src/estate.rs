@@ -222,6 +222,21 @@ impl<'a> Estate<'a> {
         Ok(out)
     }
 
+    /// Those of some digests that there are.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`].
+    pub fn images_of<'d>(&self, digests: impl IntoIterator<Item = &'d Digest>) -> Result<Images, OpenError> {
+        let empty = self.layers.iter().map(|layer| Bits::new(layer.segment.images().len()));
+        let mut images = Images { layers: empty.collect() };
+        for digest in digests {
+            if let Some(at) = self.find(digest)? {
+                images.layers[at.segment as usize].insert(at.image);
+            }
+        }
+        Ok(images)
+    }
+
     /// Every image.
     pub fn all_images(&self) -> Images {
         Images { layers: self.layers.iter().map(|layer| layer.live.clone()).collect() }
@@ -342,6 +357,16 @@ impl Images {
     /// How many.
     pub fn count(&self) -> u64 {
         self.layers.iter().map(Bits::count).sum()
+    }
+
+    /// Keeps what is also among others.
+    pub fn and(&mut self, others: &Self) {
+        self.layers.iter_mut().zip(&others.layers).for_each(|(own, other)| own.and(other));
+    }
+
+    /// Adds others.
+    pub fn or(&mut self, others: &Self) {
+        self.layers.iter_mut().zip(&others.layers).for_each(|(own, other)| own.or(other));
     }
 
     /// Whether an image is among them.

@@ -3,7 +3,8 @@
 use super::catalogue::{Catalogue, Entry, Language, System};
 use super::generate::{Draw, PROJECTS, digest, jar_hash};
 use super::{Args, Judge, say, text, timed};
-use estate::findings::Findings;
+use anyhow::Context;
+use estate::findings::{Asked, Findings, Lines, LinesError, Named};
 use estate::search::{Query, Window, search};
 use estate::{Estate, Visible};
 use std::time::{Duration, Instant};
@@ -160,7 +161,51 @@ pub(super) fn ask(
         );
         judge.within(at(&times, 99), Duration::from_millis(50), &what)?;
     }
+    list(judge, estate, &findings, &source, args)?;
     say(&format!("       {} questions of each kind", args.questions))
+}
+
+/// Images whose lines a list goes through before it has counted as far as pages reach.
+const LISTED: usize = 1000;
+
+/// Asks as the security hub does: the images with a vulnerability or a package, and what each of them has of it.
+fn list(
+    judge: &mut Judge,
+    estate: &Estate<'_>,
+    findings: &Findings<'_>,
+    source: &Source<'_>,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let mut draw = Draw::new(args.seed ^ 0x11575);
+    let mut times = Vec::new();
+    for number in 0..args.questions {
+        let id = &source.vulnerabilities[draw.below(source.vulnerabilities.len())];
+        let package = Named { text: &source.system(&mut draw).1.name, part: number % 4 == 1 };
+        let asked = match number % 2 {
+            0 => Asked { id: Some(id), ..Asked::default() },
+            _ => Asked { package: Some(package), ..Asked::default() },
+        };
+        let projects = projects(&mut draw);
+        let (lines, took) = timed(|| -> anyhow::Result<usize> {
+            let mut lines = match Lines::new(estate, findings, &asked) {
+                // Answered by asking for more of the name.
+                Err(LinesError::TooMany) => return Ok(0),
+                lines => lines?,
+            };
+            let mut images = lines.images()?.context("a name narrows")?;
+            estate.cut(&mut images, projects.as_deref().map_or(Visible::All, Visible::Projects))?;
+            let mut count = 0;
+            for at in images.iter().take(LISTED) {
+                count += lines.of(at)?.len();
+            }
+            Ok(count)
+        });
+        lines?;
+        times.push(took);
+    }
+    times.sort_unstable();
+    let p99 = times[(times.len() * 99 / 100).min(times.len() - 1)];
+    judge.within(p99, Duration::from_millis(100), "findings of a vulnerability or package as lines: p99")
 }
 
 /// All, one to three projects, or half of them.

@@ -9,10 +9,12 @@ mod changed;
 mod counts;
 mod exposure;
 mod file;
+mod lines;
 mod rematch;
 
 pub use changed::Changed;
 pub use exposure::{Held, subject};
+pub use lines::{Asked, Line, Lines, LinesError, Named};
 pub use rematch::{Change, Delta, DeltaError, delta, full};
 pub use vuln::matching::Assessment;
 

@@ -6,7 +6,7 @@
 
 mod eval;
 mod parse;
-mod pattern;
+pub(crate) mod pattern;
 mod range;
 
 pub use parse::{MAX_CONDITIONS, MAX_QUERY_BYTES, QueryError};

@@ -54,7 +54,7 @@ impl Pattern {
 }
 
 /// The longest piece of a pattern between wildcards of which `keep` holds for every character.
-pub(super) fn plain_piece(pattern: &str, keep: impl Fn(char) -> bool) -> &str {
+pub(crate) fn plain_piece(pattern: &str, keep: impl Fn(char) -> bool) -> &str {
     let pieces = pattern.split(|c: char| matches!(c, '*' | '?') || !keep(c));
     pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
 }
@@ -65,7 +65,7 @@ pub(super) fn hits(texts: &Texts<'_>, piece: &str) -> usize {
 }
 
 /// Visits every text that contains a piece (every text, if the piece is empty).
-pub(super) fn each_with(
+pub(crate) fn each_with(
     texts: &Texts<'_>,
     piece: &str,
     mut each: impl FnMut(u32, &str) -> Result<(), OpenError>,

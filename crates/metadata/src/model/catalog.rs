@@ -45,7 +45,7 @@ pub enum Among<'a> {
 }
 
 /// A pattern of `LIKE … ESCAPE '!'` for what contains a text.
-fn containing(text: &str) -> String {
+pub(super) fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
     for each in text.chars() {
         if matches!(each, '%' | '_' | '!') {

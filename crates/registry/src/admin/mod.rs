@@ -16,7 +16,7 @@ pub use roles::RoleView;
 pub use scanners::{
     Counting, OWN_SCANNER, RegisteredScanner, ScannerChange, ScannerChoice, ScannerCredentials,
 };
-pub use scanning::{AllowList, ProjectScanning};
+pub use scanning::{AllowList, Allowance, ProjectScanning};
 pub use users::{NewUser, UserChange, UserView};
 
 use metadata::CommitError;

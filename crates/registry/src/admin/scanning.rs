@@ -1,5 +1,7 @@
 //! What administrators decide about scanning: in a project, and the allow-list of the whole system.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use metadata::Timestamp;
 use metadata::model::{ProjectId, setting};
 use policy::Permission;
@@ -13,6 +15,11 @@ use crate::error::Error;
 
 /// The setting that holds the allow-list of the whole system.
 const SYSTEM_ALLOW_LIST: &str = "scan/allow-list";
+
+/// Before the id of a project: the setting that holds what it decides.
+const PROJECTS: &str = "scan/project/";
+/// Most projects whose decisions are read at once.
+const MAX_PROJECTS: u32 = 100_000;
 
 /// Identifiers that do not count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +43,15 @@ pub struct ProjectScanning {
     pub system_allow_list: bool,
     /// The project's own.
     pub allow_list: AllowList,
+}
+
+/// Projects in which the same identifiers do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The projects.
+    pub projects: Vec<ProjectId>,
+    /// The identifiers, sorted.
+    pub ids: Vec<String>,
 }
 
 /// Most identifiers of an allow-list.
@@ -115,9 +131,30 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// What does not count now in any of some projects; projects in which everything counts are not among them.
+    pub async fn allowances(&self, projects: &[ProjectId]) -> Result<Vec<Allowance>, Error> {
+        let (system, now) = (self.system_allow_list().await?, self.store.now());
+        let mut lists: BTreeMap<Vec<String>, Vec<ProjectId>> = BTreeMap::new();
+        let projects: BTreeSet<ProjectId> = projects.iter().copied().collect();
+        for (name, text) in self.store.settings_below(PROJECTS, MAX_PROJECTS).await? {
+            let id = name.strip_prefix(PROJECTS).and_then(|id| id.parse::<i64>().ok()).map(ProjectId::from);
+            let Some(id) = id.filter(|id| projects.contains(id)) else { continue };
+            let own: ProjectScanning = read(&text)?;
+            let list = if own.system_allow_list { &system } else { &own.allow_list };
+            let mut ids = list.at(now).to_vec();
+            ids.sort_unstable();
+            if !ids.is_empty() {
+                lists.entry(ids).or_default().push(id);
+            }
+        }
+        Ok(lists.into_iter().map(|(ids, projects)| Allowance { projects, ids }).collect())
+    }
+}
+
 /// The setting that holds what a project decides.
 pub(super) fn name_of(project: ProjectId) -> String {
-    format!("scan/project/{project}")
+    format!("{PROJECTS}{project}")
 }
 
 fn parse<T: Default + for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T, Error> {

@@ -35,7 +35,7 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// A CVSS rating of a finding: its vector and score.
-pub(super) fn cvss<'a>(finding: &'a CombinedFinding, prefix: &str) -> Option<(&'a str, Option<f64>)> {
+fn cvss<'a>(finding: &'a CombinedFinding, prefix: &str) -> Option<(&'a str, Option<f64>)> {
     let ratings = finding.said.iter().flat_map(|said| &said.ratings);
     let mut rated = ratings.filter_map(|rating| Some((rating.vector.as_deref()?, rating.score)));
     let of_version = |vector: &str| match prefix {

@@ -8,8 +8,8 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use metadata::model::RepositoryId;
 use metadata::model::scan::ScanStatus;
-use metadata::model::{ProjectId, RepositoryId};
 use oci::{Digest, Manifest, MediaType, Reference, RepoName};
 use policy::{RepositoryPattern, TagPattern};
 use registry::admin::ProjectRef;
@@ -179,7 +179,6 @@ where
 
 /// One artifact of many, with its reports.
 pub(super) struct Place {
-    pub(super) project: ProjectId,
     pub(super) repository: String,
     pub(super) judged: Vec<Judged>,
 }
@@ -255,7 +254,7 @@ where
                 Err(Error::ManifestUnknown | Error::Conflict(_)) => continue,
                 Err(error) => return Err(error),
             };
-            let place = Place { project: grant.project(), repository: repo.as_str().to_owned(), judged };
+            let place = Place { repository: repo.as_str().to_owned(), judged };
             if !judged_is_empty(&place) && !tell(place).await {
                 return Ok(false);
             }

@@ -18,6 +18,7 @@ mod scan;
 mod scan_api;
 mod scan_index;
 mod scanners;
+mod security_hub;
 mod system;
 mod test_app;
 mod tokens;

@@ -153,6 +153,20 @@ pub fn assess(
     group::assessments(db, package, distro, &hits)
 }
 
+/// The same with the words around it: ratings, title, explanations.
+///
+/// # Errors
+/// [`DbError`] if the database is damaged.
+pub fn describe(
+    db: &Db<'_>,
+    package: &Package,
+    distro: Option<&Distro>,
+    scopes: &[String],
+) -> Result<Vec<Finding>, DbError> {
+    let hits = candidates::hits(db, package, distro, scopes, &mut BTreeSet::new())?;
+    group::findings(db, package, distro, &hits)
+}
+
 /// The `(canonical ecosystem, normalised name)` pairs under which [`assess`] looks a package up.
 pub fn lookups(package: &Package, scopes: &[String]) -> Vec<(String, String)> {
     candidates::candidates(package, scopes).into_iter().map(|c| (c.scope, c.name)).collect()

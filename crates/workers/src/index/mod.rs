@@ -6,11 +6,13 @@
 
 mod duty;
 mod exposure;
+mod listed;
 mod saved;
 mod search;
 mod totals;
 
 pub use duty::IndexDuty;
+pub use listed::{Counted, Listed, ListedFailure, ListedFinding, Listing, RepositoryNamed};
 pub use saved::{AskSavedJob, SavedSearch, SavedSearches};
 pub use search::{Answer, Hit, HitPackage, Question, SearchFailure};
 pub use totals::Totals;

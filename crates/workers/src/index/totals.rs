@@ -1,7 +1,6 @@
 //! Sums over what the index holds, for figures of everything that a caller may see.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::{Arc, PoisonError};
 
 use ::estate::{ImageRef, OpenError, Tally, Visible};
@@ -13,7 +12,7 @@ use super::{Index, Open, Pointer};
 use crate::job::JobError;
 use crate::scan::severity_counts;
 
-/// The findings of every image of an index.
+/// The findings of every image of an index that has any, worst first.
 pub(super) type Tallies = Arc<Vec<(ImageRef, Tally)>>;
 
 /// Sums over images, each once, wherever it is.
@@ -45,7 +44,7 @@ impl Index {
     }
 
     /// Counted once for each state of the index.
-    async fn tallies(&self, pointer: Pointer, open: &Arc<Open>) -> Result<Tallies, JobError> {
+    pub(super) async fn tallies(&self, pointer: Pointer, open: &Arc<Open>) -> Result<Tallies, JobError> {
         let _turn = self.counting.lock().await;
         let known = self.tallied.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, tallies)) = known.filter(|(known, _)| *known == pointer) {
@@ -58,11 +57,22 @@ impl Index {
         });
         let mut counted = counted.await.map_err(JobError::retry)?.map_err(JobError::failed)?;
         counted.retain(|(_, tally)| !tally.is_empty());
+        let sorting = tokio::task::spawn_blocking(move || {
+            counted.sort_by_cached_key(|(at, tally)| (Reverse(rank(tally)), *at));
+            counted
+        });
+        let counted = sorting.await.map_err(JobError::retry)?;
         let tallies = Arc::new(counted);
         let known = (pointer, Arc::clone(&tallies));
         *self.tallied.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(tallies)
     }
+}
+
+/// Which of two images is worse: the one with more of the worst severity.
+fn rank(tally: &Tally) -> [u64; 6] {
+    let SeverityCounts { critical, high, medium, low, negligible, unknown } = severity_counts(tally.all());
+    [critical, high, medium, low, negligible, unknown]
 }
 
 fn sum(
@@ -75,20 +85,14 @@ fn sum(
     let mut visible = estate.all_images();
     estate.cut(&mut visible, Visible::Projects(projects))?;
     let mut totals = Totals { images: visible.count(), ..Totals::default() };
-    let mut first = BinaryHeap::new();
-    for (number, (at, tally)) in tallies.iter().enumerate().filter(|(_, (at, _))| visible.contains(*at)) {
+    for (at, tally) in tallies.iter().filter(|(at, _)| visible.contains(*at)) {
         let counts = severity_counts(tally.all());
         totals.counts.add(&counts);
         totals.dangerous += u64::from(counts.critical + counts.high > 0);
         totals.fixable += severity_counts(tally.fixable()).total();
-        let SeverityCounts { critical, high, medium, low, negligible, unknown } = counts;
-        first.push(Reverse(([critical, high, medium, low, negligible, unknown], Reverse(number), *at)));
-        if first.len() > worst {
-            first.pop();
+        if totals.worst.len() < worst {
+            totals.worst.push((estate.digest(*at)?, counts));
         }
-    }
-    for Reverse((_, Reverse(number), at)) in first.into_sorted_vec() {
-        totals.worst.push((estate.digest(at)?, severity_counts(tallies[number].1.all())));
     }
     Ok(totals)
 }

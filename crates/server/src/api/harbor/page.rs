@@ -24,6 +24,9 @@ pub(super) struct PageQuery {
     pub(super) q: String,
     #[serde(default)]
     pub(super) sort: String,
+    /// Whether more than 1,000 rows need not be counted.
+    #[serde(default)]
+    pub(super) tune_count: bool,
     /// Where the page begins, as a `Link` says it: pages after row 10,000 are reached so.
     #[serde(default)]
     pub(super) after: String,

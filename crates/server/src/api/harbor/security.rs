@@ -5,26 +5,33 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use estate::findings::{Asked, Named};
+use http::HeaderValue;
+use metadata::model::ProjectId;
 use metadata::model::estate::TaggedPlace;
-use oci::{Digest, Reference, RepoName};
+use oci::Digest;
 use registry::exports::{Criteria, Export};
-use registry::{Caller, Error, Pull};
+use registry::{Caller, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use workers::index::Totals;
+use vuln::Severity;
+use workers::index::{Counted, ListedFailure, ListedFinding, Listing, RepositoryNamed, Totals};
 
 use super::page::{Keyed, PageQuery};
 use super::scan_wire::{links, status_name};
-use crate::api::csv::{self, cvss};
-use crate::api::extract::{Body, Path, Query, SignedIn};
-use crate::api::findings::{Filter, Judged, Place, reports, severity_name};
+use crate::api::csv;
+use crate::api::extract::{Body, Path, Query, SignedIn, TOTAL_COUNT};
+use crate::api::findings::{Filter, severity_name};
 use crate::api::problem::Problem;
 use crate::app::App;
 
-/// The artifacts with the worst verdicts that the list of vulnerabilities is of.
-const WORST: usize = 100;
-/// Places of these that are read.
+/// Places of the worst images that are read.
 const PLACES: u32 = 5000;
+
+/// Findings that are counted one by one, as far as pages reach.
+const COUNTED: usize = 10_000;
+/// The same for who asks for no more (`tune_count`): Harbor's figure.
+const TUNED: usize = 1000;
 
 /// Entries of the lists of what is most dangerous.
 const SHOWN: usize = 5;
@@ -49,22 +56,38 @@ async fn totals(app: &App, caller: &Caller, worst: usize) -> Result<(Totals, Vec
     Ok((totals, places))
 }
 
-/// The worst artifacts of the caller's, with their reports, worst first.
-async fn worst(app: &App, caller: &Caller, limit: usize) -> Result<Vec<Place>, Error> {
-    let (totals, found) = totals(app, caller, limit).await?;
-    let mut places = Vec::new();
-    for (digest, _) in &totals.worst {
-        let Some(at) = found.iter().find(|place| place.digest == *digest) else { continue };
-        let Ok(repo) = at.full_name.parse::<RepoName>() else { continue };
-        let Ok(grant) = app.registry.access().grant::<Pull>(&caller.principal, &repo).await else { continue };
-        let (project, repository) = (at.project, at.full_name.clone());
-        match reports(app, &grant, &Reference::Digest(*digest)).await {
-            Ok((_, judged)) => places.push(Place { project, repository, judged }),
-            Err(Error::ManifestUnknown | Error::NameUnknown) => {}
-            Err(error) => return Err(error),
-        }
+fn unlisted(error: ListedFailure) -> Error {
+    match error {
+        ListedFailure::TooMany(text) => Error::Invalid(text),
+        failed @ ListedFailure::Unavailable(_) => Error::Internal(failed.to_string()),
     }
-    Ok(places)
+}
+
+/// The worst vulnerabilities, each in the worst image that has it.
+async fn dangerous(app: &App, caller: &Caller) -> Result<Vec<ListedFinding>, Error> {
+    let projects = app.registry.judged_projects(caller);
+    let mut found = Vec::new();
+    for severity in Severity::ALL.into_iter().rev() {
+        let asked = Asked { severity: Some(severity), ..Asked::default() };
+        let limit = SHOWN - found.len();
+        if limit == 0 {
+            break;
+        }
+        let listing = Listing { projects: &projects, asked, distinct: true, limit, ..Listing::default() };
+        found.extend(app.index.listed(&listing).await.map_err(unlisted)?.findings);
+    }
+    Ok(found)
+}
+
+/// A score by version 3 of CVSS.
+fn score(found: &ListedFinding) -> Option<f64> {
+    let mut ratings = found.described.iter().flat_map(|described| &described.ratings);
+    let third = |vector: &String| vector.starts_with("CVSS:3");
+    ratings.find(|rating| rating.vector.as_ref().is_some_and(third))?.score
+}
+
+fn title(found: &ListedFinding) -> &str {
+    found.described.as_ref().map_or("", |described| described.title.as_str())
 }
 
 pub(super) async fn summary(
@@ -101,19 +124,15 @@ pub(super) async fn summary(
         document["dangerous_artifacts"] = artifacts.collect();
     }
     if with.with_dangerous_cve {
-        let places = worst(&app, &caller, SHOWN).await?;
-        let found = places.iter().flat_map(|place| &place.judged).flat_map(Judged::findings);
-        let mut found: Vec<_> = found.collect();
-        found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.id.cmp(&b.id)));
-        found.dedup_by(|a, b| a.id == b.id && a.package == b.package);
-        let shown = found.into_iter().take(SHOWN).map(|finding| {
+        let shown = dangerous(&app, &caller).await?;
+        let shown = shown.iter().map(|found| {
             json!({
-                "cve_id": finding.id,
-                "severity": severity_name(finding.severity),
-                "cvss_score_v3": cvss(finding, "CVSS:3").and_then(|(_, score)| score),
-                "desc": finding.title,
-                "package": finding.package,
-                "version": finding.version,
+                "cve_id": found.finding.id,
+                "severity": severity_name(found.finding.severity),
+                "cvss_score_v3": score(found),
+                "desc": title(found),
+                "package": found.package,
+                "version": found.version,
             })
         });
         document["dangerous_cves"] = shown.collect();
@@ -121,16 +140,41 @@ pub(super) async fn summary(
     Ok(Json(document))
 }
 
-/// Whether a vulnerability is asked for by the terms of `q`.
-fn asked_for(page: &PageQuery, item: &Value) -> bool {
-    ["cve_id", "severity", "repository_name", "package", "digest"].into_iter().all(|key| {
-        let said = item[key].as_str().unwrap_or_default();
-        match page.fuzzy_term(key) {
-            Some((wanted, true)) => said.contains(wanted),
-            Some((wanted, false)) => said.eq_ignore_ascii_case(wanted),
-            None => true,
-        }
-    }) && page.term("project_id").is_none_or(|wanted| wanted.parse().ok() == item["project_id"].as_i64())
+fn invalid(text: &str) -> Error {
+    Error::Invalid(text.to_owned())
+}
+
+/// What the terms of `q` ask for, of the projects that the caller may see.
+fn listing<'q>(page: &'q PageQuery, projects: &'q mut Vec<ProjectId>) -> Result<Listing<'q>, Error> {
+    let id = match page.fuzzy_term("cve_id") {
+        Some((_, true)) => return Err(invalid("`cve_id` names a vulnerability whole, without `~`")),
+        Some((id, false)) => Some(id),
+        None => None,
+    };
+    let severity =
+        match page.term("severity") {
+            Some(word) => {
+                let named = Severity::ALL.into_iter().find(|s| severity_name(*s).eq_ignore_ascii_case(word));
+                Some(named.ok_or_else(|| {
+                    invalid("`severity` is Critical, High, Medium, Low, Negligible or Unknown")
+                })?)
+            }
+            None => None,
+        };
+    let digest = page.term("digest").map(str::parse::<Digest>).transpose();
+    let digest = digest.map_err(|_| invalid("`digest` is the whole digest of an artifact"))?;
+    if let Some(wanted) = page.term("project_id") {
+        let wanted: i64 = wanted.parse().map_err(|_| invalid("`project_id` is a number"))?;
+        projects.retain(|project| project.get() == wanted);
+    }
+    let package = page.fuzzy_term("package").map(|(text, part)| Named { text, part });
+    let repository = page
+        .fuzzy_term("repository_name")
+        .map(|(name, part)| RepositoryNamed { name: name.to_ascii_lowercase(), part });
+    let (skip, limit) = (page.skip()?, page.size());
+    let count = if page.tune_count { TUNED } else { COUNTED };
+    let asked = Asked { id, package, severity };
+    Ok(Listing { projects, asked, digest, repository, distinct: false, skip, limit, count })
 }
 
 pub(super) async fn vulnerabilities(
@@ -139,33 +183,33 @@ pub(super) async fn vulnerabilities(
     RawQuery(asked): RawQuery,
     Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let mut rows = Vec::new();
-    for place in worst(&app, &caller, WORST).await? {
-        for judged in &place.judged {
-            let items = judged.findings().map(|finding| {
-                json!({
-                    "project_id": place.project,
-                    "repository_name": place.repository,
-                    "digest": judged.digest,
-                    "cve_id": finding.id,
-                    "severity": severity_name(finding.severity),
-                    "status": status_name(finding.status),
-                    "cvss_v3_score": cvss(finding, "CVSS:3").and_then(|(_, score)| score),
-                    "package": finding.package,
-                    "version": finding.version,
-                    "fixed_version": finding.fixed_versions.join(", "),
-                    "desc": finding.title,
-                    "links": links(&finding.id),
-                })
-            });
-            rows.extend(items.filter(|item| asked_for(&page, item)));
-        }
+    let mut projects = app.registry.judged_projects(&caller);
+    let listed = app.index.listed(&listing(&page, &mut projects)?).await.map_err(unlisted)?;
+    let rows = listed.findings.iter().map(|found| {
+        json!({
+            "project_id": found.project,
+            "repository_name": found.repository,
+            "digest": found.digest,
+            "cve_id": found.finding.id,
+            "severity": severity_name(found.finding.severity),
+            "status": status_name(found.finding.status),
+            "cvss_v3_score": score(found),
+            "package": found.package,
+            "version": found.version,
+            "fixed_version": found.finding.fixed_versions.join(", "),
+            "desc": title(found),
+            "links": links(&found.finding.id),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    let (Counted::Exactly(total) | Counted::AtLeast(total)) = listed.total;
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    let next = listed.more.then(String::new);
+    let mut response = page.keyed("/security/vul", asked.as_deref(), Keyed { rows, total, next });
+    if page.tune_count && (total > TUNED || matches!(listed.total, Counted::AtLeast(_))) {
+        response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from_static("-1"));
     }
-    let total = rows.len();
-    let (skip, size) = (page.skip()?, page.size());
-    let next = (skip + size < total).then(String::new);
-    let rows: Vec<Value> = rows.into_iter().skip(skip).take(size).collect();
-    Ok(page.keyed("/security/vul", asked.as_deref(), Keyed { rows, total, next }))
+    Ok(response)
 }
 
 /// What is to be exported, by Harbor's names.
