@@ -150,7 +150,7 @@ impl Operation<'_> {
             _ if is_static => vec![Request::new("GET", format!("{}/{}", target.path, work.name()))],
             Work::GetManifest => vec![accepting("GET", path("/manifests/t000"))],
             Work::HeadManifest => vec![accepting("HEAD", path("/manifests/t000"))],
-            Work::ListTags => vec![Request::new("GET", path("/tags/list"))],
+            Work::ListTags => vec![Request::new("GET", path("/tags/list?n=100"))],
             Work::GetBlob1K | Work::GetBlob1M | Work::GetBlob64M => {
                 let digest = sha256(&blob(work.blob_bytes().unwrap_or_default()));
                 vec![Request::new("GET", path(&format!("/blobs/{digest}")))]
