@@ -3,7 +3,6 @@
 use super::catalogue::{Catalogue, Entry, Language, System};
 use super::generate::{Draw, PROJECTS, digest, jar_hash};
 use super::{Args, Judge, say, text, timed};
-use anyhow::Context;
 use estate::findings::{Asked, Findings, Lines, LinesError, Named};
 use estate::search::{Query, Window, search};
 use estate::{Estate, Visible};
@@ -187,12 +186,12 @@ fn list(
         };
         let projects = projects(&mut draw);
         let (lines, took) = timed(|| -> anyhow::Result<usize> {
-            let mut lines = match Lines::new(estate, findings, &asked) {
+            let mut lines = Lines::new(estate, findings, &asked);
+            let mut images = match lines.narrow() {
                 // Answered by asking for more of the name.
                 Err(LinesError::TooMany) => return Ok(0),
-                lines => lines?,
+                images => images?,
             };
-            let mut images = lines.images()?.context("a name narrows")?;
             estate.cut(&mut images, projects.as_deref().map_or(Visible::All, Visible::Projects))?;
             let mut count = 0;
             for at in images.iter().take(LISTED) {

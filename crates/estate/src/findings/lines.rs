@@ -16,6 +16,8 @@ use vuln::matching::Assessment;
 
 /// Most packages whose findings are looked up because of a part of their name: some 50 ms.
 const MAX_PACKAGES: usize = 50_000;
+/// Most of these findings: some 100 MiB.
+const MAX_FINDINGS: usize = 300_000;
 
 /// A package's name as a report shows it, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,9 @@ pub enum LinesError {
     #[error("estate cannot be read")]
     Estate(#[from] OpenError),
     /// A part of a name that too many names have.
-    #[error("more than {MAX_PACKAGES} packages have such a name; write more of it")]
+    #[error(
+        "more than {MAX_PACKAGES} packages, or {MAX_FINDINGS} of their findings, have such a name; write more of it"
+    )]
     TooMany,
 }
 
@@ -65,69 +69,59 @@ pub struct Line {
 
 /// The findings that are asked for.
 #[derive(Debug)]
-pub struct Lines<'v, 'a> {
+pub struct Lines<'v, 'a, 'q> {
     estate: &'v Estate<'a>,
     findings: &'v Findings<'a>,
-    severity: Option<Severity>,
-    /// Findings of packages; when they are `narrowed`, of all that have any that is asked for.
+    asked: Asked<'q>,
+    /// Findings of packages; once they are `narrowed`, of all that have any that is asked for.
     known: HashMap<PackageRef, Vec<Arc<Assessment>>>,
     narrowed: bool,
 }
 
-impl<'v, 'a> Lines<'v, 'a> {
-    /// Finds the packages that are asked for, if any are named.
-    ///
-    /// # Errors
-    /// [`LinesError`].
-    pub fn new(
-        estate: &'v Estate<'a>,
-        findings: &'v Findings<'a>,
-        asked: &Asked<'_>,
-    ) -> Result<Self, LinesError> {
-        let Asked { id, package, severity } = *asked;
-        let narrowed = id.is_some() || package.is_some();
-        let mut lines = Self { estate, findings, severity, known: HashMap::new(), narrowed };
-        let packages = match (id, package) {
-            (Some(id), _) => findings.packages(id)?,
-            (None, Some(name)) => packages_named(estate, name)?,
-            (None, None) => BTreeSet::new(),
-        };
-        for at in packages {
-            let mut found = lines.read(at)?;
-            found.retain(|f| id.is_none_or(|id| f.id == id || f.aliases.iter().any(|alias| alias == id)));
-            if found.is_empty() {
-                continue;
-            }
-            if let Some(name) = package
-                && !name.is(&estate.package(at)?.shown_name())
-            {
-                continue;
-            }
-            lines.known.insert(at, found);
-        }
-        Ok(lines)
+impl<'v, 'a, 'q> Lines<'v, 'a, 'q> {
+    /// The findings of an estate that are asked for.
+    pub fn new(estate: &'v Estate<'a>, findings: &'v Findings<'a>, asked: &Asked<'q>) -> Self {
+        Self { estate, findings, asked: *asked, known: HashMap::new(), narrowed: false }
     }
 
     fn read(&self, at: PackageRef) -> Result<Vec<Arc<Assessment>>, OpenError> {
+        let Asked { id, package, severity } = self.asked;
         let mut found = self.findings.of(at)?;
-        found.retain(|f| self.severity.is_none_or(|severity| f.severity == severity));
+        found.retain(|f| severity.is_none_or(|severity| f.severity == severity));
+        found.retain(|f| id.is_none_or(|id| f.id == id || f.aliases.iter().any(|alias| alias == id)));
+        if let Some(name) = package
+            && !found.is_empty()
+            && !name.is(&self.estate.package(at)?.shown_name())
+        {
+            found.clear();
+        }
         Ok(found.into_iter().map(Arc::new).collect())
     }
 
-    /// The images that have what is asked for by name; none: nothing was named.
+    /// The images that have what is asked for by name, found from there: no other is looked at afterwards.
     ///
     /// # Errors
-    /// [`OpenError::Damaged`].
-    pub fn images(&self) -> Result<Option<Images>, OpenError> {
-        if !self.narrowed {
-            return Ok(None);
+    /// [`LinesError`].
+    pub fn narrow(&mut self) -> Result<Images, LinesError> {
+        let packages = match (self.asked.id, self.asked.package) {
+            (Some(id), _) => self.findings.packages(id)?,
+            (None, Some(name)) => packages_named(self.estate, name)?,
+            (None, None) => return Ok(self.estate.all_images()),
+        };
+        self.known.clear();
+        let mut count = 0;
+        for at in packages {
+            let found = self.read(at)?;
+            count += found.len();
+            if count > MAX_FINDINGS {
+                return Err(LinesError::TooMany);
+            }
+            if !found.is_empty() {
+                self.known.insert(at, found);
+            }
         }
-        self.estate.images_with(self.known.keys().copied()).map(Some)
-    }
-
-    /// Whether any finding that was named fulfils a condition.
-    pub fn any(&self, mut holds: impl FnMut(&Assessment) -> bool) -> bool {
-        self.known.values().flatten().any(|finding| holds(finding))
+        self.narrowed = true;
+        Ok(self.estate.images_with(self.known.keys().copied())?)
     }
 
     /// The findings of an image that are asked for, the worst first.

@@ -4,7 +4,7 @@
 
 mod given;
 
-use estate::findings::{Changed, Findings, delta, full};
+use estate::findings::{Asked, Changed, Findings, Lines, Named, delta, full};
 use estate::search::{Condition, Query, VersionRange, Window, search};
 use estate::{Below, Estate, Tally, Visible, Writer, merge};
 use given::{State, Step, db_steps, queries, steps};
@@ -118,6 +118,46 @@ fn check_tallies(
         told.sort();
         expected.sort();
         prop_assert_eq!(told, expected);
+    }
+    Ok(())
+}
+
+/// Lines by name are those that looking at every image finds, whether or not the images are found by the name.
+fn check_lines(estate: &Estate<'_>, findings: &Findings<'_>) -> Result<(), TestCaseError> {
+    let mut all = Vec::new();
+    for at in estate.all_images().iter() {
+        for (package, finding) in findings.of_image(estate, at).unwrap() {
+            all.push((at, package.shown_name(), finding));
+        }
+    }
+    let ids = all.iter().flat_map(|(_, _, f)| std::iter::once(&f.id).chain(&f.aliases));
+    let ids = ids.map(|id| Asked { id: Some(id), ..Asked::default() });
+    let names = all.iter().flat_map(|(_, name, f)| {
+        let part = name.get(1..).unwrap_or(name);
+        [(name.as_str(), false, None), (part, true, None), (name.as_str(), false, Some(f.severity))]
+    });
+    let names = names.map(|(text, part, severity)| Asked {
+        package: Some(Named { text, part }),
+        severity,
+        ..Asked::default()
+    });
+    let asked: Vec<Asked<'_>> = ids.chain(names).take(40).collect();
+    for asked in asked {
+        let (mut walked, mut narrowed) =
+            (Lines::new(estate, findings, &asked), Lines::new(estate, findings, &asked));
+        let images = narrowed.narrow().unwrap();
+        for at in estate.all_images().iter() {
+            let lines = walked.of(at).unwrap();
+            prop_assert_eq!(&narrowed.of(at).unwrap(), &lines);
+            prop_assert_eq!(images.contains(at), !lines.is_empty());
+            let expected = all.iter().filter(|(it, name, f)| {
+                *it == at
+                    && asked.id.is_none_or(|id| f.id == id || f.aliases.iter().any(|alias| alias == id))
+                    && asked.severity.is_none_or(|severity| f.severity == severity)
+                    && asked.package.is_none_or(|n| name == n.text || n.part && name.contains(n.text))
+            });
+            prop_assert_eq!(lines.len(), expected.count());
+        }
     }
     Ok(())
 }
@@ -308,6 +348,7 @@ proptest! {
         let db = Db::open(&db[0].bytes).unwrap();
         let file = full(&estate, 0..estate.segments(), &db).unwrap();
         let findings = Findings::open(&[&file], &estate).unwrap();
+        check_lines(&estate, &findings)?;
         for query in &queries {
             check_search(&estate, &findings, &db, &model, query, visible.as_deref())?;
         }

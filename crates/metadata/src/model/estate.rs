@@ -16,8 +16,8 @@ crate::statements! {
     MARK_ALL = Write "INSERT INTO estate_dirty (digest, tx) SELECT digest, $1 FROM scan WHERE judged_at IS NOT NULL ON CONFLICT (digest) DO UPDATE SET tx = excluded.tx";
     CLEAN = Write "DELETE FROM estate_dirty WHERE digest = $1 AND tx = $2";
     UP_TO_DATE = Write "UPDATE scan SET advisories = $2 WHERE judged_at IS NOT NULL AND advisories = $1 AND digest IN (SELECT value FROM bonded_texts($3)) AND NOT EXISTS (SELECT 1 FROM estate_dirty d WHERE d.digest = scan.digest)";
-    OF_REPOSITORY = Scan "SELECT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id JOIN scan s ON s.digest = m.digest WHERE r.full_name = $1 AND r.project_id IN (SELECT value FROM bonded_ints($2)) AND s.judged_at IS NOT NULL LIMIT $3";
-    OF_REPOSITORIES = Scan "SELECT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id JOIN scan s ON s.digest = m.digest WHERE r.full_name LIKE $1 ESCAPE '!' AND r.project_id IN (SELECT value FROM bonded_ints($2)) AND s.judged_at IS NOT NULL LIMIT $3";
+    OF_REPOSITORY = Scan "SELECT DISTINCT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id WHERE r.full_name = $1 AND r.project_id IN (SELECT value FROM bonded_ints($2)) LIMIT $3";
+    OF_REPOSITORIES = Scan "SELECT DISTINCT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id WHERE r.full_name LIKE $1 ESCAPE '!' AND r.project_id IN (SELECT value FROM bonded_ints($2)) LIMIT $3";
     PLACES = Read "SELECT m.digest, r.project_id, r.full_name, t.name FROM manifest m JOIN repository r ON r.id = m.repository_id LEFT JOIN tag t ON t.repository_id = m.repository_id AND t.digest = m.digest WHERE m.digest IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) UNION SELECT c.child, r.project_id, r.full_name, t.name FROM manifest_child c JOIN repository r ON r.id = c.repository_id JOIN tag t ON t.repository_id = c.repository_id AND t.digest = c.parent WHERE c.child IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) ORDER BY 1, 3, 4 LIMIT $2";
 }
 
@@ -41,9 +41,8 @@ impl Store {
         rows.iter().map(|row| Ok((row.digest(0)?, row.int(1)?))).collect()
     }
 
-    /// Judged images of a repository of some projects, or of all whose full name contains the text, each with its
-    /// project.
-    pub async fn judged_in(
+    /// What a repository of some projects holds, or all whose full name contains the text, each with its project.
+    pub async fn held_in(
         &self,
         name: &str,
         part: bool,

@@ -134,21 +134,29 @@ impl Registry {
 impl Registry {
     /// What does not count now in any of some projects; projects in which everything counts are not among them.
     pub async fn allowances(&self, projects: &[ProjectId]) -> Result<Vec<Allowance>, Error> {
-        let (system, now) = (self.system_allow_list().await?, self.store.now());
-        let mut lists: BTreeMap<Vec<String>, Vec<ProjectId>> = BTreeMap::new();
+        let now = self.store.now();
+        let sorted = |list: &AllowList| {
+            let mut ids = list.at(now).to_vec();
+            ids.sort_unstable();
+            ids
+        };
+        let (mut as_system, mut lists) = (Vec::new(), BTreeMap::<Vec<String>, Vec<ProjectId>>::new());
         let projects: BTreeSet<ProjectId> = projects.iter().copied().collect();
         for (name, text) in self.store.settings_below(PROJECTS, MAX_PROJECTS).await? {
             let id = name.strip_prefix(PROJECTS).and_then(|id| id.parse::<i64>().ok()).map(ProjectId::from);
             let Some(id) = id.filter(|id| projects.contains(id)) else { continue };
             let own: ProjectScanning = read(&text)?;
-            let list = if own.system_allow_list { &system } else { &own.allow_list };
-            let mut ids = list.at(now).to_vec();
-            ids.sort_unstable();
-            if !ids.is_empty() {
-                lists.entry(ids).or_default().push(id);
+            if own.system_allow_list {
+                as_system.push(id);
+            } else {
+                lists.entry(sorted(&own.allow_list)).or_default().push(id);
             }
         }
-        Ok(lists.into_iter().map(|(ids, projects)| Allowance { projects, ids }).collect())
+        if !as_system.is_empty() {
+            lists.entry(sorted(&self.system_allow_list().await?)).or_default().extend(as_system);
+        }
+        let lists = lists.into_iter().filter(|(ids, _)| !ids.is_empty());
+        Ok(lists.map(|(ids, projects)| Allowance { projects, ids }).collect())
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Scan {
     pub registry_url: Option<String>,
     /// Images whose layers one process reads at the same time.
     pub parallel: u16,
-    /// Longest time for one layer.
+    /// Longest processor time for one layer.
     pub layer_timeout: Duration,
     /// Hosts (`core.harbor.internal`), addresses and networks (`10.0.0.0/8`) beside the public internet's from which images
     /// are fetched for those who use this registry as their scanner. Addresses within a network of your own are refused

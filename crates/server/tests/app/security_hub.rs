@@ -163,7 +163,7 @@ async fn the_security_hub_is_narrowed_by_every_term() {
     }
     let (rows, _) = list(&app, "guest", &format!("project_id={other}")).await;
     assert_eq!(rows[0]["repository_name"], "other/rare");
-    for q in ["cve_id=~CVE-2024", "severity=Bad", "digest=sha256:0", "project_id=team"] {
+    for q in ["cve_id=~CVE-2024", "severity=Bad", "digest=sha256:0", "project_id=team", "tag=v1"] {
         page(&app, "guest", &format!("q={q}")).await.expect(StatusCode::BAD_REQUEST);
     }
 }

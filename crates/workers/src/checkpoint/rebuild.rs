@@ -27,7 +27,7 @@ use super::PASSWORD;
 use super::chain::{self, Link};
 use super::segment::{Segment, SegmentError};
 use crate::job::Job as _;
-use crate::scan::{ScanAllJob, priority};
+use crate::scan::{ScanAll, ScanAllJob, priority};
 
 /// Steps of one transaction.
 const STEPS: usize = 2000;
@@ -403,7 +403,8 @@ impl Work<'_> {
         };
         audit::insert(&mut tx, &row);
         // What was known of images was derived from them, and is derived again.
-        let scan = NewJob::new(ScanAllJob::NAME, r#"{"as_pushed":true}"#, self.store.now());
+        let payload = serde_json::to_string(&ScanAll { as_pushed: true }).unwrap_or_default();
+        let scan = NewJob::new(ScanAllJob::NAME, payload, self.store.now());
         let scan = scan.attempts(ScanAllJob::ATTEMPTS).priority(priority::SWEEP);
         jobs::enqueue(&mut tx, next_id.into(), self.store.now(), scan);
         rows::finish(&mut tx, next_id);

@@ -2,14 +2,14 @@
 //!
 //! The index chooses images and findings, the database says where the shown ones are, and the advisories what the index
 //! does not hold. Which images have a named vulnerability or package is known before any is looked at, so none is missed;
-//! how many images a question walks through is bounded. A finding is excused if every project in which the image is seen
-//! allows it.
+//! a question that would have to walk through too many images is refused, and two are answered at once. A finding is
+//! excused if every project in which the image is seen allows it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ::estate::findings::{Asked, Lines, LinesError, Named};
-use ::estate::{Estate, Images, OpenError, Tally, Visible};
+use ::estate::{Estate, ImageRef, Images, OpenError, PackageRef, Tally, Visible};
 use metadata::model::ProjectId;
 use metadata::model::estate::TaggedPlace;
 use oci::Digest;
@@ -22,10 +22,14 @@ use super::{Index, Open};
 use crate::job::JobError;
 use crate::scan::Current;
 
-/// Images of repositories of a name; each is looked up in the index: some 50 ms.
+/// Images of repositories of which a part of the name is known; each is looked up in the index: some 50 ms.
 const MAX_NAMED_IMAGES: u32 = 20_000;
-/// Images that are walked through without finding a line: some 50 ms.
-const MAX_IDLE: usize = 5000;
+/// The same of one repository.
+const MAX_OWN_IMAGES: u32 = 200_000;
+/// Images of one question that are walked through and have nothing that is asked for: some 200 ms.
+const MAX_IDLE: usize = 20_000;
+/// Images so few that looking at each costs less than looking up who has a package.
+const FEW: u64 = 1000;
 /// Places that are read for a page, which has at most 100 images.
 const PLACES: u32 = 50_000;
 
@@ -58,6 +62,9 @@ pub struct Listing<'q> {
     /// Lines up to which they are counted where their number does not follow from counters.
     pub count: usize,
 }
+
+/// Questions answered at the same time by one process; each holds what is wrong with the packages it looked at.
+pub(super) const AT_ONCE: usize = 2;
 
 /// A list's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +119,7 @@ pub enum ListedFailure {
 /// A line before its place is known.
 struct Picked {
     digest: Digest,
+    at: PackageRef,
     package: Package,
     shown_name: String,
     distro: Option<Distro>,
@@ -135,7 +143,7 @@ struct Picking {
     digest: Option<Digest>,
     /// Images of the repositories that were named, with their projects.
     named: Option<Vec<(Digest, ProjectId)>>,
-    allowances: Vec<Allowance>,
+    allowances: Arc<[Allowance]>,
     distinct: bool,
     skip: usize,
     limit: usize,
@@ -148,22 +156,16 @@ impl Index {
     /// # Errors
     /// [`ListedFailure`].
     pub async fn listed(&self, listing: &Listing<'_>) -> Result<Listed, ListedFailure> {
+        let _turn = self.listing.acquire().await.map_err(JobError::retry)?;
         let (pointer, _, open) = self.current().await?;
         let tallies = self.tallies(pointer, &open).await?;
         let store = self.registry().store();
         let named = match &listing.repository {
             None => None,
-            Some(RepositoryNamed { name, part }) => {
-                let found = store.judged_in(name, *part, listing.projects, MAX_NAMED_IMAGES + 1).await;
-                let found = found.map_err(JobError::from)?;
-                if found.len() > MAX_NAMED_IMAGES as usize {
-                    let text = format!("repositories of such names hold more than {MAX_NAMED_IMAGES} images");
-                    return Err(ListedFailure::TooMany(format!("{text}; write more of the name")));
-                }
-                Some(found)
-            }
+            Some(repository) => Some(self.images_named(listing, repository).await?),
         };
-        let allowances = self.registry().allowances(listing.projects).await.map_err(JobError::retry)?;
+        let allowances: Arc<[Allowance]> =
+            self.registry().allowances(listing.projects).await.map_err(JobError::retry)?.into();
         let asked = &listing.asked;
         let picking = Picking {
             projects: sorted(listing.projects),
@@ -172,7 +174,7 @@ impl Index {
             severity: asked.severity,
             digest: listing.digest,
             named,
-            allowances: allowances.clone(),
+            allowances: Arc::clone(&allowances),
             distinct: listing.distinct,
             skip: listing.skip,
             limit: listing.limit,
@@ -181,8 +183,8 @@ impl Index {
         let picked = tokio::task::spawn_blocking(move || picking.pick(&open, &tallies)).await;
         let page = match picked.map_err(JobError::retry)? {
             Ok(page) => page,
-            Err(error @ LinesError::TooMany) => return Err(ListedFailure::TooMany(error.to_string())),
-            Err(LinesError::Estate(error)) => return Err(JobError::failed(error).into()),
+            Err(PickError::Lines(LinesError::Estate(error))) => return Err(JobError::failed(error).into()),
+            Err(error) => return Err(ListedFailure::TooMany(error.to_string())),
         };
         let mut digests: Vec<Digest> = page.lines.iter().map(|line| line.digest).collect();
         digests.sort_unstable();
@@ -193,13 +195,36 @@ impl Index {
             places.entry(place.digest).or_default().push(place);
         }
         let current = self.scanner.advisories().current().await?;
-        let lines = page.lines;
-        let work = tokio::task::spawn_blocking(move || {
-            lines.into_iter().map(|line| place(line, &places, &allowances, current.as_deref())).collect()
-        });
-        let lines: Result<Vec<Option<ListedFinding>>, JobError> = work.await.map_err(JobError::retry)?;
+        let (total, more) = (page.total, page.more);
+        let work = move || lines_in_place(page.lines, &places, &allowances, current.as_deref());
+        let lines = tokio::task::spawn_blocking(work).await.map_err(JobError::retry)??;
         // What has no place went since the index was made.
-        Ok(Listed { findings: lines?.into_iter().flatten().collect(), total: page.total, more: page.more })
+        Ok(Listed { findings: lines, total, more })
+    }
+
+    /// The images of the repositories that are named, with their projects.
+    async fn images_named(
+        &self,
+        listing: &Listing<'_>,
+        RepositoryNamed { name, part }: &RepositoryNamed,
+    ) -> Result<Vec<(Digest, ProjectId)>, ListedFailure> {
+        let store = self.registry().store();
+        if let Some(digest) = listing.digest {
+            let places = store.tagged_places(&[digest], listing.projects, PLACES).await;
+            let places = places.map_err(JobError::from)?.into_iter();
+            return Ok(places
+                .filter(|it| listing.covers(&it.full_name))
+                .map(|it| (digest, it.project))
+                .collect());
+        }
+        let most = if *part { MAX_NAMED_IMAGES } else { MAX_OWN_IMAGES };
+        let found = store.held_in(name, *part, listing.projects, most + 1).await.map_err(JobError::from)?;
+        if found.len() > most as usize {
+            let advice = if *part { "write more of the name" } else { "name an image by its digest, too" };
+            let text = format!("repositories of such names hold more than {most} images; {advice}");
+            return Err(ListedFailure::TooMany(text));
+        }
+        Ok(found)
     }
 }
 
@@ -223,114 +248,110 @@ fn allows(ids: &[String], finding: &Assessment) -> bool {
     named(&finding.id) || finding.aliases.iter().any(named)
 }
 
-/// Puts a line where it counts, with what the advisories say.
-fn place(
-    line: Picked,
+/// Puts lines where they count, with what the advisories say.
+fn lines_in_place(
+    lines: Vec<Picked>,
     places: &BTreeMap<Digest, Vec<TaggedPlace>>,
     allowances: &[Allowance],
     current: Option<&Current>,
-) -> Result<Option<ListedFinding>, JobError> {
-    let excused = |project: &ProjectId| {
-        allowances.iter().any(|list| list.projects.contains(project) && allows(&list.ids, &line.finding))
-    };
-    let mut places = places.get(&line.digest).into_iter().flatten();
-    let Some(at) = places.find(|place| !excused(&place.project)) else { return Ok(None) };
-    let described = match current {
-        None => None,
-        Some(current) => {
-            let db = current.db().map_err(JobError::failed)?;
-            let all = describe(&db, &line.package, line.distro.as_ref(), &line.scopes);
-            all.map_err(JobError::failed)?.into_iter().find(|finding| finding.id == line.finding.id)
+) -> Result<Vec<ListedFinding>, JobError> {
+    let db = current.map(Current::db).transpose().map_err(JobError::failed)?;
+    // Lines that follow each other are mostly of one package.
+    let mut known: HashMap<PackageRef, Vec<Finding>> = HashMap::new();
+    let mut shown = Vec::with_capacity(lines.len());
+    for line in lines {
+        let excused = |project: &ProjectId| {
+            allowances.iter().any(|list| list.projects.contains(project) && allows(&list.ids, &line.finding))
+        };
+        let mut places = places.get(&line.digest).into_iter().flatten();
+        let Some(at) = places.find(|place| !excused(&place.project)) else { continue };
+        if let (Some(db), false) = (&db, known.contains_key(&line.at)) {
+            let all = describe(db, &line.package, line.distro.as_ref(), &line.scopes);
+            known.insert(line.at, all.map_err(JobError::failed)?);
         }
-    };
-    Ok(Some(ListedFinding {
-        digest: line.digest,
-        repository: at.full_name.clone(),
-        project: at.project,
-        package: line.shown_name,
-        version: line.package.version,
-        finding: Arc::unwrap_or_clone(line.finding),
-        described,
-    }))
-}
-
-/// Images by what does not count where they are.
-struct Excuses<'l> {
-    /// Images in a project in which everything counts.
-    plain: Images,
-    /// Identifiers, and the images in projects in which these do not count.
-    lists: Vec<(&'l [String], Images)>,
-}
-
-impl Excuses<'_> {
-    fn excuse(&self, at: ::estate::ImageRef, finding: &Assessment) -> bool {
-        !self.plain.contains(at)
-            && self
-                .lists
-                .iter()
-                .filter(|(_, images)| images.contains(at))
-                .all(|(ids, _)| allows(ids, finding))
+        let mut described = known.get(&line.at).into_iter().flatten();
+        shown.push(ListedFinding {
+            digest: line.digest,
+            repository: at.full_name.clone(),
+            project: at.project,
+            package: line.shown_name,
+            version: line.package.version,
+            described: described.find(|finding| finding.id == line.finding.id).cloned(),
+            finding: Arc::unwrap_or_clone(line.finding),
+        });
     }
+    Ok(shown)
+}
 
-    /// Images in which such a finding may count.
-    fn leave(&self, lines: &Lines<'_, '_>) -> Images {
-        let mut left = self.plain.clone();
-        for (ids, images) in &self.lists {
-            if lines.any(|finding| !allows(ids, finding)) {
-                left.or(images);
-            }
-        }
-        left
+/// Why nothing is picked.
+#[derive(Debug, thiserror::Error)]
+enum PickError {
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    #[error(
+        "what is asked for is not among the first {MAX_IDLE} images; narrow the search by repository, package or vulnerability"
+    )]
+    Idle,
+}
+
+impl From<OpenError> for PickError {
+    fn from(error: OpenError) -> Self {
+        Self::Lines(error.into())
     }
 }
 
 impl Picking {
-    fn pick(&self, open: &Open, tallies: &Tallies) -> Result<Page, LinesError> {
+    fn pick(&self, open: &Open, tallies: &Tallies) -> Result<Page, PickError> {
         let view = open.borrow_dependent();
+        let mut images = self.images(&view.estate)?;
+        let mut page = Page { lines: Vec::new(), total: Counted::Exactly(0), more: false };
+        let count = images.count();
+        // What others have must not tell on itself, by how long it takes or by what is refused.
+        if count == 0 {
+            return Ok(page);
+        }
         let package = self.package.as_ref().map(|(text, part)| Named { text, part: *part });
         let asked = Asked { id: self.id.as_deref(), package, severity: self.severity };
-        let mut lines = Lines::new(&view.estate, &view.findings, &asked)?;
-        let mut images = self.images(&view.estate, &self.projects)?;
-        let excuses = self.excuses(&view.estate)?;
-        let narrowed = lines.images()?;
-        if let Some(narrowed) = &narrowed {
-            images.and(narrowed);
-            images.and(&excuses.leave(&lines));
+        let mut lines = Lines::new(&view.estate, &view.findings, &asked);
+        let named = self.id.is_some() || self.package.is_some();
+        if named && count > FEW {
+            images.and(&lines.narrow()?);
         }
         // Without names and excuses the counters are what there is.
-        let summed = (narrowed.is_none() && excuses.lists.is_empty() && !self.distinct).then(|| {
+        let summed = (!named && self.allowances.is_empty() && !self.distinct).then(|| {
             tallies.iter().filter(|(at, _)| images.contains(*at)).map(|(_, tally)| self.worth(tally)).sum()
         });
         let (end, mut idle) = (self.skip.saturating_add(self.limit), 0);
         let enough = if summed.is_some() { end } else { end.max(self.count) };
-        let mut page = Page { lines: Vec::new(), total: Counted::Exactly(0), more: false };
         let (mut seen, mut over, mut told) = (0usize, false, HashSet::new());
         for (at, _) in tallies.iter().filter(|(at, tally)| images.contains(*at) && self.worth(tally) > 0) {
-            if seen > enough || idle == MAX_IDLE {
+            if seen > enough {
                 over = true;
                 break;
             }
-            let before = seen;
+            if idle == MAX_IDLE {
+                return Err(PickError::Idle);
+            }
+            let (before, mut excused) = (seen, self.excused(&view.estate, *at));
             for line in lines.of(*at)? {
-                if excuses.excuse(*at, &line.finding)
-                    || self.distinct && !told.insert(line.finding.id.clone())
-                {
+                if excused(&line.finding)? || self.distinct && !told.insert(line.finding.id.clone()) {
                     continue;
                 }
                 if (self.skip..end).contains(&seen) {
-                    let view = view.estate.package(line.package)?;
+                    let package = view.estate.package(line.package)?;
                     page.lines.push(Picked {
-                        digest: open.borrow_dependent().estate.digest(*at)?,
-                        package: view.to_package(),
-                        shown_name: view.shown_name(),
-                        distro: view.distro.map(|id| Distro { id: id.to_owned(), ..Distro::default() }),
-                        scopes: view.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+                        digest: view.estate.digest(*at)?,
+                        at: line.package,
+                        package: package.to_package(),
+                        shown_name: package.shown_name(),
+                        distro: package.distro.map(|id| Distro { id: id.to_owned(), ..Distro::default() }),
+                        scopes: package.scopes.iter().map(|scope| (*scope).to_owned()).collect(),
                         finding: line.finding,
                     });
                 }
                 seen += 1;
             }
-            idle = if seen == before { idle + 1 } else { 0 };
+            idle += usize::from(seen == before);
         }
         page.more = seen > end || over && seen == end;
         let seen = seen as u64;
@@ -342,6 +363,44 @@ impl Picking {
         Ok(page)
     }
 
+    /// Whether a finding of an image is allowed in every project in which it is seen.
+    fn excused<'p>(
+        &'p self,
+        estate: &'p Estate<'_>,
+        at: ImageRef,
+    ) -> impl FnMut(&Assessment) -> Result<bool, OpenError> + 'p {
+        let mut seen_in: Option<Vec<i64>> = None;
+        move |finding| {
+            let mut allowing = Vec::new();
+            for list in self.allowances.iter().filter(|list| allows(&list.ids, finding)) {
+                allowing.extend(list.projects.iter().map(|project| project.get()));
+            }
+            if allowing.is_empty() {
+                return Ok(false);
+            }
+            let projects = match &mut seen_in {
+                Some(projects) => projects,
+                none => none.insert(self.seen_in(estate, at)?),
+            };
+            Ok(projects.iter().all(|project| allowing.contains(project)))
+        }
+    }
+
+    /// The projects, of those that are asked for, in which an image is.
+    fn seen_in(&self, estate: &Estate<'_>, at: ImageRef) -> Result<Vec<i64>, OpenError> {
+        if let Some(named) = &self.named {
+            let digest = estate.digest(at)?;
+            return Ok(named
+                .iter()
+                .filter(|(it, _)| *it == digest)
+                .map(|(_, project)| project.get())
+                .collect());
+        }
+        let mut projects = estate.projects_of(at)?;
+        projects.retain(|project| self.projects.binary_search(project).is_ok());
+        Ok(projects)
+    }
+
     /// How many findings of a severity, or of all, counters count.
     fn worth(&self, tally: &Tally) -> u64 {
         match self.severity {
@@ -350,31 +409,16 @@ impl Picking {
         }
     }
 
-    /// The images in some projects of which something may be listed.
-    fn images(&self, estate: &Estate<'_>, projects: &[i64]) -> Result<Images, OpenError> {
+    /// The images of which something may be listed.
+    fn images(&self, estate: &Estate<'_>) -> Result<Images, OpenError> {
         let mut images = match &self.named {
-            Some(named) => {
-                let inside =
-                    named.iter().filter(|(_, project)| projects.binary_search(&project.get()).is_ok());
-                estate.images_of(inside.map(|(digest, _)| digest))?
-            }
+            Some(named) => estate.images_of(named.iter().map(|(digest, _)| digest))?,
             None => estate.all_images(),
         };
         if let Some(digest) = &self.digest {
             images.and(&estate.images_of([digest])?);
         }
-        estate.cut(&mut images, Visible::Projects(projects))?;
+        estate.cut(&mut images, Visible::Projects(&self.projects))?;
         Ok(images)
-    }
-
-    fn excuses(&self, estate: &Estate<'_>) -> Result<Excuses<'_>, OpenError> {
-        let mut plain = self.projects.clone();
-        let mut lists = Vec::with_capacity(self.allowances.len());
-        for list in &self.allowances {
-            let projects = sorted(&list.projects);
-            plain.retain(|project| projects.binary_search(project).is_err());
-            lists.push((list.ids.as_slice(), self.images(estate, &projects)?));
-        }
-        Ok(Excuses { plain: self.images(estate, &plain)?, lists })
     }
 }

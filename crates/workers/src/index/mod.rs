@@ -122,6 +122,7 @@ pub struct Index {
     opening: tokio::sync::Mutex<()>,
     tallied: Mutex<Option<(Pointer, totals::Tallies)>>,
     counting: tokio::sync::Mutex<()>,
+    listing: tokio::sync::Semaphore,
 }
 
 impl std::fmt::Debug for Index {
@@ -142,6 +143,7 @@ impl Index {
             opening: tokio::sync::Mutex::default(),
             tallied: Mutex::default(),
             counting: tokio::sync::Mutex::default(),
+            listing: tokio::sync::Semaphore::new(listed::AT_ONCE),
         }
     }
 

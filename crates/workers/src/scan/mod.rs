@@ -85,7 +85,7 @@ pub struct Settings {
     pub signer: Option<Signer>,
     /// Images whose layers are read at the same time by one process.
     pub parallel: usize,
-    /// Longest time for one layer.
+    /// Longest processor time for one layer.
     pub layer_timeout: Duration,
     /// A feed that was not renewed for longer makes verdicts incomplete.
     pub max_feed_age: Duration,

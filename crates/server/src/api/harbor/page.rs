@@ -65,6 +65,16 @@ impl PageQuery {
         if self.after.is_empty() { Ok(self.rows()? - self.size()) } else { Ok(0) }
     }
 
+    /// Whether the next page can be asked for by its number.
+    pub(super) fn has_next(&self) -> bool {
+        (self.number() + 1).saturating_mul(self.size()) <= MAX_OFFSET
+    }
+
+    /// The keys of `q`'s terms.
+    pub(super) fn terms(&self) -> impl Iterator<Item = &str> {
+        self.q.split(',').filter_map(|term| term.split_once('=')).map(|(key, _)| key)
+    }
+
     /// The value of a term `key=value` or `key=~value` of `q`.
     pub(super) fn term(&self, key: &str) -> Option<&str> {
         let (_, value) =

@@ -33,6 +33,8 @@ const COUNTED: usize = 10_000;
 /// The same for who asks for no more (`tune_count`): Harbor's figure.
 const TUNED: usize = 1000;
 
+/// What may be searched for.
+const TERMS: [&str; 6] = ["cve_id", "severity", "digest", "package", "repository_name", "project_id"];
 /// Entries of the lists of what is most dangerous.
 const SHOWN: usize = 5;
 
@@ -69,13 +71,21 @@ async fn dangerous(app: &App, caller: &Caller) -> Result<Vec<ListedFinding>, Err
     let mut found = Vec::new();
     for severity in Severity::ALL.into_iter().rev() {
         let asked = Asked { severity: Some(severity), ..Asked::default() };
-        let limit = SHOWN - found.len();
-        if limit == 0 {
+        if found.len() >= SHOWN {
             break;
         }
-        let listing = Listing { projects: &projects, asked, distinct: true, limit, ..Listing::default() };
-        found.extend(app.index.listed(&listing).await.map_err(unlisted)?.findings);
+        let listing =
+            Listing { projects: &projects, asked, distinct: true, limit: SHOWN, ..Listing::default() };
+        let more = match app.index.listed(&listing).await {
+            // All that comes is allowed in its projects.
+            Err(ListedFailure::TooMany(_)) => continue,
+            other => other.map_err(unlisted)?.findings,
+        };
+        // One that is rated differently for different packages is one.
+        let known: Vec<String> = found.iter().map(|it: &ListedFinding| it.finding.id.clone()).collect();
+        found.extend(more.into_iter().filter(|it| !known.contains(&it.finding.id)));
     }
+    found.truncate(SHOWN);
     Ok(found)
 }
 
@@ -146,6 +156,10 @@ fn invalid(text: &str) -> Error {
 
 /// What the terms of `q` ask for, of the projects that the caller may see.
 fn listing<'q>(page: &'q PageQuery, projects: &'q mut Vec<ProjectId>) -> Result<Listing<'q>, Error> {
+    if let Some(key) = page.terms().find(|key| !TERMS.contains(key)) {
+        let text = format!("`{key}` is not searched for here; {} are", TERMS.join(", "));
+        return Err(Error::Invalid(text));
+    }
     let id = match page.fuzzy_term("cve_id") {
         Some((_, true)) => return Err(invalid("`cve_id` names a vulnerability whole, without `~`")),
         Some((id, false)) => Some(id),
@@ -204,7 +218,7 @@ pub(super) async fn vulnerabilities(
     let rows: Vec<Value> = rows.collect();
     let (Counted::Exactly(total) | Counted::AtLeast(total)) = listed.total;
     let total = usize::try_from(total).unwrap_or(usize::MAX);
-    let next = listed.more.then(String::new);
+    let next = (listed.more && page.has_next()).then(String::new);
     let mut response = page.keyed("/security/vul", asked.as_deref(), Keyed { rows, total, next });
     if page.tune_count && (total > TUNED || matches!(listed.total, Counted::AtLeast(_))) {
         response.headers_mut().insert(TOTAL_COUNT, HeaderValue::from_static("-1"));
