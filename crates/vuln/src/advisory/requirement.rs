@@ -269,27 +269,45 @@ fn one(scheme: Scheme, operator: &str, version: &str) -> Option<VersionSet> {
     if let Some(prefix) = version.strip_suffix(".*").or_else(|| version.strip_suffix(".x"))
         && matches!(operator, "" | "=" | "==" | "~" | "^")
     {
-        return Some(single(Bound::At(prefix.to_owned()), Bound::Beyond(bump(prefix, usize::MAX)?)));
+        return Some(single(
+            Bound::At(first(scheme, prefix)),
+            Bound::Beyond(end(scheme, prefix, usize::MAX)?),
+        ));
     }
     Some(match operator {
         "<" if version == "0" => VersionSet::none(scheme),
-        "<" => single(Bound::Open, Bound::Beyond(v())),
+        "<" => single(Bound::Open, Bound::Beyond(first(scheme, version))),
         "<=" | "=<" => single(Bound::Open, Bound::At(v())),
         ">=" | "=>" if version == "0" => VersionSet::all(scheme),
         ">" => single(Bound::Beyond(v()), Bound::Open),
-        ">=" | "=>" => single(Bound::At(v()), Bound::Open),
+        ">=" | "=>" => single(Bound::At(first(scheme, version)), Bound::Open),
         "" | "=" | "==" | "===" => single(Bound::At(v()), Bound::At(v())),
         "!=" => single(Bound::At(v()), Bound::At(v())).not(),
         "~>" | "~=" => {
-            let parts = version.split('.').filter(|p| p.bytes().all(|b| b.is_ascii_digit())).count();
-            single(Bound::At(v()), Bound::Beyond(bump(version, parts.saturating_sub(2))?))
+            let parts = version.split('.').take_while(|p| p.bytes().all(|b| b.is_ascii_digit())).count();
+            single(Bound::At(v()), Bound::Beyond(end(scheme, version, parts.saturating_sub(2))?))
         }
-        "~" => single(Bound::At(v()), Bound::Beyond(bump(version, 1)?)),
+        "~" => single(Bound::At(first(scheme, version)), Bound::Beyond(end(scheme, version, 1)?)),
         "^" => {
-            let first = version.split('.').position(|p| p != "0").unwrap_or(0);
-            single(Bound::At(v()), Bound::Beyond(bump(version, first)?))
+            let at = version.split('.').position(|p| p != "0").unwrap_or(0);
+            single(Bound::At(first(scheme, version)), Bound::Beyond(end(scheme, version, at)?))
         }
         _ => return None,
+    })
+}
+
+/// The first version that a bound speaks of: to Composer `>=7.0` and `<7.0` are bounds at `7.0-dev`.
+fn first(scheme: Scheme, version: &str) -> String {
+    let plain = version.trim_start_matches('v').bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if scheme == Scheme::Composer && plain { format!("{version}-dev") } else { version.to_owned() }
+}
+
+/// Where a range that a version opens ends. RubyGems compares releases there: `~> 3.0.1` excludes `3.1.0.beta1`, too.
+fn end(scheme: Scheme, version: &str, at: usize) -> Option<String> {
+    let bumped = bump(version, at)?;
+    Some(match scheme {
+        Scheme::RubyGems => format!("{bumped}.a"),
+        _ => first(scheme, &bumped),
     })
 }
 
@@ -316,6 +334,20 @@ mod tests {
         let s = set("~> 3.25.5");
         assert!(s.contains("3.25.9") && !s.contains("3.26.0") && !s.contains("3.25.4"));
         assert!(set("~> 2.3").contains("2.9") && !set("~> 2.3").contains("3.0"));
+        let s = set("~> 3.0.19");
+        assert!(s.contains("3.0.20") && !s.contains("3.1.0.beta1") && !s.contains("3.1.0"));
+        let s = set("~> 1.0.0.rc1.1");
+        assert!(s.contains("1.0.9") && !s.contains("1.1.0"));
+    }
+
+    #[test]
+    fn composers_bounds_are_at_the_development_version() {
+        let set = |text: &str| VersionSet::parse(Scheme::Composer, text).expect("requirement");
+        let s = set(">=7.0.0,<7.1");
+        assert!(s.contains("7.0.0-dev") && s.contains("7.0.0-alpha3") && s.contains("7.0.9"));
+        assert!(!s.contains("7.1.0-RC2") && !s.contains("7.1.0"));
+        assert!(set("^1.2").contains("1.2.0-beta1") && !set("^1.2").contains("2.0.0-alpha1"));
+        assert!(set("<1.3.1-RC3").contains("1.3.1-RC2") && set("<=1.3.1").contains("1.3.1"));
     }
 
     #[test]

@@ -312,7 +312,10 @@ pub fn language_name(package: &Package) -> String {
     match package.kind {
         PackageKind::Maven => format!("{namespace}:{}", package.name),
         PackageKind::Npm => format!("@{}/{}", namespace.trim_start_matches('@'), package.name),
-        _ if package.name.starts_with(namespace) => package.name.clone(),
+        // Some sources give the whole name as the name.
+        _ if package.name.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/')) => {
+            package.name.clone()
+        }
         _ => format!("{namespace}/{}", package.name),
     }
 }
@@ -410,5 +413,24 @@ fn openeuler_release(distro: &Distro) -> String {
     match pretty.split_once('(').and_then(|(_, r)| r.split_once(')')) {
         Some((service, _)) => format!("openEuler:{}-{service}", distro.version_id),
         None => format!("openEuler:{}", distro.version_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_begins_like_its_vendor_keeps_it() {
+        let named = |kind, namespace: &str, name: &str| {
+            language_name(&Package {
+                namespace: Some(namespace.to_owned()),
+                ..Package::new(kind, name.to_owned(), "1.0".to_owned())
+            })
+        };
+        assert_eq!(named(PackageKind::Composer, "symfony", "symfony"), "symfony/symfony");
+        assert_eq!(named(PackageKind::Composer, "aws", "aws-sdk-php"), "aws/aws-sdk-php");
+        assert_eq!(named(PackageKind::Golang, "github.com/a", "github.com/a/b"), "github.com/a/b");
+        assert_eq!(named(PackageKind::Golang, "github.com/a", "b"), "github.com/a/b");
     }
 }

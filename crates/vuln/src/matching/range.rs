@@ -31,6 +31,8 @@ struct Compare<'a> {
     text: &'a str,
     scheme: Scheme,
     key: Option<VersionKey>,
+    /// Without the local part, which PEP 440 passes over where a bound has none.
+    public: Option<VersionKey>,
     generic: Option<VersionKey>,
     used_generic: bool,
 }
@@ -41,13 +43,24 @@ impl<'a> Compare<'a> {
             text,
             scheme,
             key: scheme.parse(text).ok(),
+            public: match (scheme, text.split_once('+')) {
+                (Scheme::Pep440, Some((public, _))) => scheme.parse(public).ok(),
+                _ => None,
+            },
             generic: Scheme::Generic.parse(text).ok(),
             used_generic: false,
         }
     }
 
+    /// The version, as it is compared with another one.
+    fn key(&self, other: &str) -> Option<&VersionKey> {
+        self.public.as_ref().filter(|_| !other.contains('+')).or(self.key.as_ref())
+    }
+
     fn with(&mut self, other: &str) -> Ordering {
-        if let (Some(key), Ok(other)) = (&self.key, self.scheme.parse(other)) {
+        if let (Some(key), Ok(other)) = (self.key(other), self.scheme.parse(other))
+            && key.is_makeshift() == other.is_makeshift()
+        {
             return key.compare(&other);
         }
         self.used_generic = true;
@@ -67,13 +80,14 @@ pub fn judge(scheme: Scheme, version: &str, claim: &Claim<'_>) -> Verdict {
     if let Some(verdict) = by_commit(version, claim) {
         return verdict;
     }
+    let branch = is_branch(scheme, version);
     for (kind, events) in &claim.ranges {
-        if *kind == RangeKind::Git || outside_limit(events, &mut compare) {
+        if branch || *kind == RangeKind::Git || outside_limit(events, &mut compare) {
             continue;
         }
         if let Some(fixed) = inside(events, &mut compare) {
             return Verdict::Inside {
-                fixed: fixed.map(str::to_owned),
+                fixed: fixed.map(|v| repair(scheme, v).to_owned()),
                 range: words(events),
                 generic: compare.used_generic,
             };
@@ -85,14 +99,26 @@ pub fn judge(scheme: Scheme, version: &str, claim: &Claim<'_>) -> Verdict {
         let fixed =
             claim.ranges.iter().filter(|(k, _)| *k != RangeKind::Git).flat_map(|(_, e)| e).find(after);
         let fixed = match fixed {
-            Some(EventRef::Fixed(v)) => Some((*v).to_owned()),
+            Some(EventRef::Fixed(v)) => Some(repair(scheme, v).to_owned()),
             _ => None,
         };
         return Verdict::Inside { fixed, range: format!("listed version {listed}"), generic: false };
     }
     let incomparable =
         compare.key.is_none() && !version.starts_with(|c: char| c.is_ascii_digit() || c == 'v');
-    if incomparable { Verdict::Incomparable } else { Verdict::Outside }
+    if incomparable || branch { Verdict::Incomparable } else { Verdict::Outside }
+}
+
+/// The version to move to where a range ends: Composer's end at the development version before it.
+fn repair(scheme: Scheme, end: &str) -> &str {
+    if scheme == Scheme::Composer { end.strip_suffix("-dev").unwrap_or(end) } else { end }
+}
+
+/// Whether it is a branch of a Composer package, which no range of versions covers or excludes.
+fn is_branch(scheme: Scheme, version: &str) -> bool {
+    scheme == Scheme::Composer
+        && (matches!(version, "master" | "trunk" | "default")
+            || version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("dev-")))
 }
 
 /// What can be said of a commit without its repository: that it is one of those named, else nothing.
@@ -160,14 +186,24 @@ fn listed<'a>(version: &str, claim: &Claim<'a>, compare: &Compare<'_>) -> Option
     {
         return Some(tag);
     }
-    let key = compare.key.as_ref()?;
     if !matches!(
         compare.scheme,
-        Scheme::Pep440 | Scheme::Rpm | Scheme::Golang | Scheme::Nuget | Scheme::Semver
+        Scheme::Composer
+            | Scheme::Golang
+            | Scheme::Npm
+            | Scheme::Nuget
+            | Scheme::Pep440
+            | Scheme::Rpm
+            | Scheme::RubyGems
+            | Scheme::Semver
     ) {
         return None;
     }
-    claim.versions.iter().find(|v| compare.scheme.parse(v).is_ok_and(|k| k.compare(key).is_eq())).copied()
+    let same = |listed: &&&str| {
+        let listed_key = compare.scheme.parse(listed);
+        compare.key(listed).zip(listed_key.ok()).is_some_and(|(key, listed)| listed.compare(key).is_eq())
+    };
+    claim.versions.iter().find(same).copied()
 }
 
 fn words(events: &[EventRef<'_>]) -> String {
@@ -192,6 +228,53 @@ mod tests {
 
     fn is_in(version: &str, events: &[EventRef<'_>]) -> bool {
         matches!(judge(Scheme::Semver, version, &claim(events)), Verdict::Inside { .. })
+    }
+
+    fn is_in_as(scheme: Scheme, version: &str, claim: &Claim<'_>) -> bool {
+        matches!(judge(scheme, version, claim), Verdict::Inside { .. })
+    }
+
+    #[test]
+    fn a_bound_that_is_no_version_of_its_ecosystem_does_not_hide_what_is_affected() {
+        use EventRef::{Introduced, LastAffected};
+        for bound in ["2.6.0-NA", "2.6.0-cu124"] {
+            let claim = claim(&[Introduced("0"), LastAffected(bound)]);
+            assert!(is_in_as(Scheme::Pep440, "2.6.0", &claim), "{bound}");
+            assert!(!is_in_as(Scheme::Pep440, "2.6.1", &claim), "{bound}");
+        }
+    }
+
+    #[test]
+    fn bounds_pass_over_local_versions_unless_they_have_one() {
+        use EventRef::{Fixed, Introduced, LastAffected};
+        let up_to = claim(&[Introduced("0"), LastAffected("2.10.0")]);
+        assert!(is_in_as(Scheme::Pep440, "2.10.0+cu128", &up_to));
+        assert!(!is_in_as(Scheme::Pep440, "2.10.1+cu128", &up_to));
+        let before = claim(&[Introduced("0"), Fixed("2.10.0+1")]);
+        assert!(
+            is_in_as(Scheme::Pep440, "2.10.0", &before) && !is_in_as(Scheme::Pep440, "2.10.0+2", &before)
+        );
+        let listed = Claim { versions: vec!["2.10.0"], ..Claim::default() };
+        assert!(is_in_as(Scheme::Pep440, "2.10.0+cu128", &listed));
+    }
+
+    #[test]
+    fn a_listed_version_is_meant_however_it_is_written() {
+        let listed = Claim { versions: vec!["1.0.0"], ..Claim::default() };
+        for (scheme, version) in
+            [(Scheme::Composer, "v1.0.0"), (Scheme::RubyGems, "1.0"), (Scheme::Npm, "v1.0.0")]
+        {
+            assert!(is_in_as(scheme, version, &listed), "{scheme:?}");
+            assert!(!is_in_as(scheme, "1.0.1", &listed), "{scheme:?}");
+        }
+    }
+
+    #[test]
+    fn a_branch_of_composer_is_in_no_range_and_cannot_be_called_clean() {
+        use EventRef::{Fixed, Introduced};
+        let claim = claim(&[Introduced("0"), Fixed("2.0.0")]);
+        assert_eq!(judge(Scheme::Composer, "dev-master", &claim), Verdict::Incomparable);
+        assert!(is_in_as(Scheme::Composer, "1.x-dev", &claim));
     }
 
     #[test]

@@ -230,6 +230,11 @@ impl Scheme {
 pub struct VersionKey(Key);
 
 impl VersionKey {
+    /// Whether the ecosystem knows no such version, and orders it somewhere all the same.
+    pub(crate) fn is_makeshift(&self) -> bool {
+        matches!(self.0, Key::Pep440(pep440::Pep440::Legacy(_)))
+    }
+
     /// The tool's own answer, also where it is no total order: what judges a version against an advisory.
     pub fn compare(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {

@@ -71,7 +71,7 @@ mod tests {
             .expect("document");
         let Some(Item::Advisory(a)) = out.pop() else { panic!("no advisory") };
         let events: Vec<_> = a.affected[0].ranges.iter().map(|r| r.events.clone()).collect();
-        assert_eq!(events[1], [Event::Introduced("2.2".into()), Event::Fixed("2.2.9".into())]);
+        assert_eq!(events[1], [Event::Introduced("2.2-dev".into()), Event::Fixed("2.2.9-dev".into())]);
         assert_eq!(events.len(), 2);
     }
 }

@@ -97,6 +97,13 @@ mod tests {
             ("CVE-2020-8161", &["GHSA-5f9h-9pjv-v6j7".to_owned()][..])
         );
         let events: Vec<_> = a.affected[0].ranges.iter().flat_map(|r| r.events.clone()).collect();
-        assert_eq!(events, [Event::Introduced("1.0".into()), Event::Fixed("2.1.3".into())]);
+        // Pre-releases of 2.2 are no releases of 2.1, and before 2.2.0.
+        let expected = [
+            Event::Introduced("1.0".into()),
+            Event::Fixed("2.1.3".into()),
+            Event::Introduced("2.2.a".into()),
+            Event::Fixed("2.2.0".into()),
+        ];
+        assert_eq!(events, expected);
     }
 }
