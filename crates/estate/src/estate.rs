@@ -364,11 +364,6 @@ impl Images {
         self.layers.iter_mut().zip(&others.layers).for_each(|(own, other)| own.and(other));
     }
 
-    /// Adds others.
-    pub fn or(&mut self, others: &Self) {
-        self.layers.iter_mut().zip(&others.layers).for_each(|(own, other)| own.or(other));
-    }
-
     /// Whether an image is among them.
     pub fn contains(&self, at: ImageRef) -> bool {
         self.layers.get(at.segment as usize).is_some_and(|l| l.contains(at.image))

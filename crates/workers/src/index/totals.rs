@@ -53,15 +53,12 @@ impl Index {
         let open = Arc::clone(open);
         let counted = tokio::task::spawn_blocking(move || {
             let view = open.borrow_dependent();
-            view.findings.tallies(&view.estate)
-        });
-        let mut counted = counted.await.map_err(JobError::retry)?.map_err(JobError::failed)?;
-        counted.retain(|(_, tally)| !tally.is_empty());
-        let sorting = tokio::task::spawn_blocking(move || {
+            let mut counted = view.findings.tallies(&view.estate)?;
+            counted.retain(|(_, tally)| !tally.is_empty());
             counted.sort_by_cached_key(|(at, tally)| (Reverse(rank(tally)), *at));
-            counted
+            Ok::<_, OpenError>(counted)
         });
-        let counted = sorting.await.map_err(JobError::retry)?;
+        let counted = counted.await.map_err(JobError::retry)?.map_err(JobError::failed)?;
         let tallies = Arc::new(counted);
         let known = (pointer, Arc::clone(&tallies));
         *self.tallied.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);

@@ -70,22 +70,19 @@ impl PageQuery {
         (self.number() + 1).saturating_mul(self.size()) <= MAX_OFFSET
     }
 
-    /// The keys of `q`'s terms.
-    pub(super) fn terms(&self) -> impl Iterator<Item = &str> {
-        self.q.split(',').filter_map(|term| term.split_once('=')).map(|(key, _)| key)
+    /// The terms of `q`: keys and what is asked of them.
+    pub(super) fn terms(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.q.split(',').filter_map(|term| term.split_once('='))
     }
 
     /// The value of a term `key=value` or `key=~value` of `q`.
     pub(super) fn term(&self, key: &str) -> Option<&str> {
-        let (_, value) =
-            self.q.split(',').filter_map(|term| term.split_once('=')).find(|(name, _)| *name == key)?;
-        Some(value.trim_start_matches('~'))
+        self.fuzzy_term(key).map(|(value, _)| value)
     }
 
     /// The same, and whether the value need only be contained (`~`).
     pub(super) fn fuzzy_term(&self, key: &str) -> Option<(&str, bool)> {
-        let (_, value) =
-            self.q.split(',').filter_map(|term| term.split_once('=')).find(|(name, _)| *name == key)?;
+        let (_, value) = self.terms().find(|(name, _)| *name == key)?;
         Some((value.trim_start_matches('~'), value.starts_with('~')))
     }
 

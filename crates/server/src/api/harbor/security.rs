@@ -156,7 +156,7 @@ fn invalid(text: &str) -> Error {
 
 /// What the terms of `q` ask for, of the projects that the caller may see.
 fn listing<'q>(page: &'q PageQuery, projects: &'q mut Vec<ProjectId>) -> Result<Listing<'q>, Error> {
-    if let Some(key) = page.terms().find(|key| !TERMS.contains(key)) {
+    if let Some((key, _)) = page.terms().find(|(key, _)| !TERMS.contains(key)) {
         let text = format!("`{key}` is not searched for here; {} are", TERMS.join(", "));
         return Err(Error::Invalid(text));
     }
