@@ -139,6 +139,37 @@ fn a_sparse_file_of_ten_terabytes_ends_by_its_size() {
 }
 
 #[test]
+fn sizes_that_no_runtime_reads_are_refused() {
+    let extended = |record: &str| {
+        let text = format!("{} {record}\n", record.len() + 4);
+        let mut pax = tar::Header::new_ustar();
+        pax.set_entry_type(tar::EntryType::XHeader);
+        pax.set_path("pax").expect("short");
+        pax.set_size(text.len() as u64);
+        pax.set_cksum();
+        let mut bytes = pax.as_bytes().to_vec();
+        bytes.extend(text.as_bytes());
+        bytes.resize(1024, 0);
+        bytes.extend(header(0));
+        bytes.extend([0; 1024]);
+        bytes
+    };
+    for record in
+        ["size=18446744073709551615", "size=18446744073709551105", "size=9223372036854775808", "size=-1"]
+    {
+        let ended = scan_with(&extended(record), &Limits::default());
+        assert!(matches!(ended, Err(ScanError::Malformed { what: "tar", .. })), "{record}: {ended:?}");
+    }
+    // Base-256 in the header itself.
+    let mut large = tar::Header::new_gnu();
+    large.set_path("big").expect("short");
+    large.as_mut_bytes()[124..136].copy_from_slice(&[0x80, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+    large.set_cksum();
+    let ended = scan_with(&large.as_bytes().to_vec(), &Limits::default());
+    assert!(matches!(ended, Err(ScanError::Malformed { what: "tar", .. })), "{ended:?}");
+}
+
+#[test]
 fn a_path_of_five_megabytes_ends_by_its_length() {
     let long = "x".repeat(5 << 20);
     let layer = Layer::new().file(&long, "").bytes();

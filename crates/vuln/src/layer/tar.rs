@@ -101,7 +101,8 @@ impl<'a, 'b> Tar<'a, 'b> {
     }
 
     fn skip_rest(&mut self) -> Result<(), ScanError> {
-        let rest = self.remaining + self.padding;
+        // Sizes are bounded where headers are read; the sum of a size and its padding cannot be too large.
+        let rest = self.remaining.saturating_add(self.padding);
         if rest > 0 {
             let skipped = io::copy(&mut (&mut *self.source).take(rest), &mut io::sink())?;
             // Missing padding after the very last member is tolerated, missing data is not.
@@ -181,6 +182,7 @@ impl<'a, 'b> Tar<'a, 'b> {
         if let Some(value) = get("size") {
             size = value.parse().map_err(|_| malformed("PAX size"))?;
         }
+        let size = bounded(size)?;
         let kind = match flag {
             b'0' | 0 | b'7' | b'S' if raw_path.ends_with('/') => EntryKind::Directory,
             b'0' | 0 | b'7' | b'S' => EntryKind::File,
@@ -196,12 +198,13 @@ impl<'a, 'b> Tar<'a, 'b> {
         let sparse_0 = get("GNU.sparse.map").cloned();
         let real = get("GNU.sparse.realsize")
             .or_else(|| get("GNU.sparse.size"))
-            .and_then(|value| value.parse().ok());
+            .map(|value| value.parse().map_err(|_| malformed("sparse size")).and_then(bounded))
+            .transpose()?;
         let mode = u32::try_from(number(field(header, 100, 8)).unwrap_or(0)).unwrap_or(0);
         let mut entry = Entry { path: raw_path, kind, size: stored, mode, link, sparse: None };
         if kind == EntryKind::File && flag == b'S' {
             entry.sparse = Some(self.gnu_sparse(header)?);
-            entry.size = number(field(header, 483, 12))?;
+            entry.size = bounded(number(field(header, 483, 12))?)?;
         } else if let (EntryKind::File, Some(real)) = (kind, real) {
             entry.size = real;
             if sparse_1 {
@@ -310,6 +313,11 @@ impl Read for Data<'_, '_, '_> {
         self.position += n as u64;
         Ok(n)
     }
+}
+
+/// Go's reader counts in signed numbers and refuses what is larger.
+fn bounded(size: u64) -> Result<u64, ScanError> {
+    i64::try_from(size).map(|_| size).map_err(|_| malformed("size"))
 }
 
 fn pad(size: u64) -> u64 {
