@@ -90,6 +90,9 @@ const DEB_THIRD_PARTIES: [&str; 52] = [
     "packagecloud",
 ];
 
+/// Domains of the distributions' own addresses: teams that package NVIDIA's or Puppet's software name it in their names.
+const DEB_DOMAINS: [&str; 3] = ["debian.org", "debian.net", "ubuntu.com"];
+
 /// Parts of Debian versions that third-party repositories add.
 const DEB_VERSIONS: [&str; 5] = ["deb.sury.org", ".pgdg", "nodesource", "~ppa", "nginx.org"];
 
@@ -98,7 +101,7 @@ pub fn is_official(distro: Option<&Distro>, package: &Package) -> bool {
     let supplier = package.supplier.as_deref().unwrap_or("").to_ascii_lowercase();
     match package.kind {
         PackageKind::Deb => {
-            !DEB_THIRD_PARTIES.iter().any(|part| supplier.contains(part))
+            (has_own_address(&supplier) || !DEB_THIRD_PARTIES.iter().any(|part| supplier.contains(part)))
                 && !DEB_VERSIONS.iter().any(|part| package.version.contains(part))
         }
         PackageKind::Rpm => {
@@ -117,9 +120,34 @@ pub fn is_official(distro: Option<&Distro>, package: &Package) -> bool {
     }
 }
 
+/// `Name <local@lists.debian.org>`, in lower case.
+fn has_own_address(supplier: &str) -> bool {
+    let address = supplier.rsplit_once('<').map_or(supplier, |(_, rest)| rest).trim_end().trim_end_matches('>');
+    let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let below = |own: &str| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    DEB_DOMAINS.into_iter().any(below)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_team_is_of_its_distribution_whatever_software_it_packages() {
+        let by = |maintainer: &str, version: &str| {
+            let mut package = Package::new(PackageKind::Deb, "x", version);
+            package.supplier = Some(maintainer.to_owned());
+            is_official(Some(&Distro { id: "debian".to_owned(), ..Distro::default() }), &package)
+        };
+        assert!(by("Debian NVIDIA Maintainers <pkg-nvidia-devel@lists.alioth.debian.org>", "1"));
+        assert!(by("Puppet Package Maintainers <pkg-puppet-devel@alioth-lists.debian.net>", "1"));
+        assert!(by("Ubuntu Developers <ubuntu-devel-discuss@lists.ubuntu.com>", "1"));
+        assert!(!by("cudatools <cudatools@nvidia.com>", "1"));
+        assert!(!by("Puppet Labs <info@puppet.example>", "1"));
+        assert!(!by("NVIDIA <x@notdebian.org>", "1"));
+        assert!(!by("nvidia <debian.org>", "1"), "no address");
+        assert!(!by("Debian PHP Maintainers <team+pkg-php@tracker.debian.org>", "8.3.1+deb.sury.org~jammy+1"));
+    }
 
     #[test]
     fn a_vendor_is_official_only_on_its_own_distribution() {
