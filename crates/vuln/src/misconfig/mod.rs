@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use rules::{Condition, Operator, Rule};
 
 use crate::Severity;
+use crate::matching::Suppression;
 
 /// A violated rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +45,9 @@ pub struct Finding {
     /// First and last line, from 1, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<(usize, usize)>,
+    /// Why it does not count; empty: it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppression>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +86,7 @@ pub fn check_file(path: &str, content: &[u8]) -> Option<Vec<Finding>> {
     }
     match extension {
         "tf" => Some(terraform::check(path, text)),
+        "json" if lower.ends_with(".tf.json") => Some(terraform::check_json(path, text)),
         "yaml" | "yml" | "json" => kubernetes::check(path, text),
         _ => None,
     }

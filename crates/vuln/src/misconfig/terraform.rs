@@ -18,19 +18,48 @@ pub fn check(path: &str, text: &str) -> Vec<Finding> {
         return Vec::new();
     }
     let Ok(body) = hcl::from_str::<Value>(text) else { return Vec::new() };
+    resources(path, &body, |kind, name| line_of(text, kind, name))
+}
+
+/// Checks the resources of a file in Terraform's JSON syntax. A file that is no JSON has none.
+pub fn check_json(path: &str, text: &str) -> Vec<Finding> {
+    if text.len() > MAX_BYTES || depth(text) > MAX_DEPTH {
+        return Vec::new();
+    }
+    let Ok(body) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    resources(path, &body, |kind, name| {
+        let mut lines = text.lines().enumerate();
+        let (kind, name) = (format!("\"{kind}\""), format!("\"{name}\""));
+        lines.find(|(_, line)| line.contains(&kind)).filter(|(_, line)| !line.contains(&name)).map_or_else(
+            || text.lines().position(|line| line.contains(&kind) && line.contains(&name)).map(|at| at + 1),
+            |_| lines.find(|(_, line)| line.contains(&name)).map(|(at, _)| at + 1),
+        )
+    })
+}
+
+fn resources(path: &str, body: &Value, line: impl Fn(&str, &str) -> Option<usize>) -> Vec<Finding> {
     let mut out = Vec::new();
-    let resources = body.get("resource").and_then(Value::as_object).into_iter().flatten();
-    for (kind, named) in resources {
-        for (name, resource) in named.as_object().into_iter().flatten() {
-            let lines = line_of(text, kind, name).map(|line| (line, line));
-            for rule in rules_of("terraform") {
-                if rule.on.iter().any(|entry| entry == kind) && rule.violated(resource, &[("file", &body)]) {
+    for (kind, named) in labelled(body.get("resource")) {
+        for (name, bodies) in labelled(Some(named)) {
+            let lines = line(kind, name).map(|line| (line, line));
+            let several = bodies.as_array().map_or(std::slice::from_ref(bodies), Vec::as_slice);
+            for rule in rules_of("terraform").iter().filter(|rule| rule.on.iter().any(|entry| entry == kind)) {
+                if several.iter().any(|resource| rule.violated(resource, &[("file", body)])) {
                     out.push(rule.finding(path, lines, &format!("resource `{kind}.{name}`")));
                 }
             }
         }
     }
     out
+}
+
+/// What is below a label: members of an object, or of each object of a list (JSON allows both).
+fn labelled(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let objects = value.map_or(&[][..], |value| match value {
+        Value::Array(several) => several.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    objects.iter().filter_map(Value::as_object).flatten()
 }
 
 /// Deepest nesting of brackets outside quoted texts, roughly: an upper bound is enough.
@@ -73,6 +102,18 @@ mod tests {
         assert!(ids.contains(&("BD-TF-001", Some((1, 1)))), "{ids:?}");
         assert_eq!(ids.iter().filter(|(id, _)| *id == "BD-TF-001").count(), 1, "{ids:?}");
         assert!(ids.contains(&("BD-TF-004", Some((11, 11)))), "{ids:?}");
+    }
+
+    #[test]
+    fn the_json_syntax_says_the_same() {
+        let text = "{\n \"resource\": {\n  \"aws_db_instance\": {\n   \"d\": {\n    \"publicly_accessible\": true,\n    \
+            \"storage_encrypted\": \"${var.x}\"\n   }\n  },\n  \"aws_s3_bucket\": [{\"b\": [{\"acl\": \"public-read\"}]}]\n }\n}\n";
+        let found = super::super::check_file("infra/main.tf.json", text.as_bytes()).expect("Terraform");
+        let ids: Vec<(&str, Option<(usize, usize)>)> =
+            found.iter().map(|finding| (finding.id.as_str(), finding.lines)).collect();
+        assert!(ids.contains(&("BD-TF-004", Some((4, 4)))), "{ids:?}");
+        assert!(ids.contains(&("BD-TF-003", Some((9, 9)))), "{ids:?}");
+        assert!(!ids.iter().any(|(id, _)| *id == "BD-TF-005"), "an unknown value is not judged: {ids:?}");
     }
 
     #[test]
