@@ -5,7 +5,6 @@
 //! layer deletes is reported too, and marked.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 
 use oci::{Algorithm, Digest, Hasher};
 use serde::{Deserialize, Serialize};
@@ -96,9 +95,13 @@ pub fn combine(layers: &[LayerResult], seen: Vec<Seen>) -> Seen {
             layer: digest,
             ..finding
         }));
-        // Configuration that a later layer replaces has no effect any more.
-        out.misconfigurations
-            .extend(part.misconfigurations.into_iter().filter(|finding| !hidden(&finding.path)));
+        // Configuration that a later layer replaces has no effect any more, nor has the mode of a directory.
+        let restated = |path: &str| layers.iter().skip(layer + 1).any(|later| later.states_directory(path));
+        out.misconfigurations.extend(
+            part.misconfigurations
+                .into_iter()
+                .filter(|finding| !hidden(&finding.path) && !restated(&finding.path)),
+        );
         out.malware
             .extend(part.malware.into_iter().map(|finding| MalwareFinding { layer: digest, ..finding }));
         out.problems.extend(part.problems);
@@ -130,12 +133,21 @@ fn render(seen: &mut Seen) {
 pub struct Look<'a> {
     interest: Interest<'a>,
     seen: Seen,
+    file: Option<Watched>,
+}
+
+/// The file whose pieces come.
+struct Watched {
+    path: String,
+    /// Its beginning, if somebody reads it.
+    head: Option<Vec<u8>>,
+    hasher: Option<Hasher>,
 }
 
 impl<'a> Look<'a> {
     /// A look at a layer.
     pub fn new(interest: Interest<'a>) -> Self {
-        Self { interest, seen: Seen::default() }
+        Self { interest, seen: Seen::default(), file: None }
     }
 
     /// What was seen.
@@ -160,50 +172,72 @@ fn is_chart(path: &str, size_bytes: u64) -> bool {
     helm::wants(path, size_bytes) && !path.contains("node_modules/") && !path.starts_with("usr/")
 }
 
-impl FileVisitor for Look<'_> {
-    fn wants(&mut self, path: &str, size_bytes: u64, mode: u32) -> bool {
-        if self.interest.misconfig {
-            let facts = files::FileFacts { path, mode, directory: false };
-            self.seen.misconfigurations.extend(files::check_mode(&facts));
-        }
-        self.interest.malware.is_some()
-            || self.interest.secrets.is_some_and(|rules| rules.wants(path, size_bytes))
+impl Look<'_> {
+    fn reads(&self, path: &str, size_bytes: u64) -> bool {
+        self.interest.secrets.is_some_and(|rules| rules.wants(path, size_bytes))
             || (self.interest.misconfig && (is_configuration(path, size_bytes) || is_chart(path, size_bytes)))
     }
 
-    fn visit(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
-        let mut head = Vec::new();
-        content.take(MAX_BYTES as u64).read_to_end(&mut head)?;
+    fn mode(&mut self, facts: &files::FileFacts<'_>) {
+        if self.interest.misconfig {
+            self.seen.misconfigurations.extend(files::check_mode(facts));
+        }
+    }
+
+    /// Judges the beginning of a file.
+    fn read(&mut self, path: &str, head: &[u8]) {
         if let Some(rules) = self.interest.secrets.filter(|rules| rules.wants(path, head.len() as u64)) {
-            self.seen.secrets.extend(rules.scan(path, &head));
+            self.seen.secrets.extend(rules.scan(path, head));
         }
         if self.interest.misconfig && is_chart(path, head.len() as u64) {
-            self.seen.charts.take(path, &head);
+            self.seen.charts.take(path, head);
         }
         if self.interest.misconfig && is_configuration(path, head.len() as u64) {
-            self.seen.misconfigurations.extend(misconfig::check_file(path, &head).into_iter().flatten());
-            if let Ok(text) = std::str::from_utf8(&head) {
+            self.seen.misconfigurations.extend(misconfig::check_file(path, head).into_iter().flatten());
+            if let Ok(text) = std::str::from_utf8(head) {
                 self.seen.misconfigurations.extend(files::check_content(path, text));
             }
         }
-        if let Some(list) = self.interest.malware {
-            let mut hasher = Hasher::new(Algorithm::Sha256);
-            hasher.update(&head);
-            let mut buffer = vec![0_u8; 64 << 10];
-            loop {
-                let read = content.read(&mut buffer)?;
-                if read == 0 {
-                    break;
-                }
-                hasher.update(&buffer[..read]);
-            }
-            let digest = hasher.finish();
-            if let Some(name) = list.0.get(&digest) {
-                let finding =
-                    MalwareFinding { path: path.to_owned(), digest, name: name.clone(), layer: None };
-                self.seen.malware.push(finding);
-            }
+    }
+}
+
+impl FileVisitor for Look<'_> {
+    fn directory(&mut self, path: &str, mode: u32) {
+        self.mode(&files::FileFacts { path, mode, directory: true });
+    }
+
+    fn wants(&mut self, path: &str, size_bytes: u64, mode: u32) -> bool {
+        self.mode(&files::FileFacts { path, mode, directory: false });
+        let (reads, hashes) = (self.reads(path, size_bytes), self.interest.malware.is_some());
+        self.file = (reads || hashes).then(|| Watched {
+            path: path.to_owned(),
+            head: reads.then(Vec::new),
+            hasher: hashes.then(|| Hasher::new(Algorithm::Sha256)),
+        });
+        self.file.is_some()
+    }
+
+    fn piece(&mut self, bytes: &[u8]) {
+        let Some(file) = &mut self.file else { return };
+        if let Some(head) = &mut file.head {
+            let room = MAX_BYTES.saturating_sub(head.len());
+            head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
-        Ok(())
+        if let Some(hasher) = &mut file.hasher {
+            hasher.update(bytes);
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(Watched { path, head, hasher }) = self.file.take() else { return };
+        if let Some(head) = head {
+            self.read(&path, &head);
+        }
+        let Some((list, hasher)) = self.interest.malware.zip(hasher) else { return };
+        let digest = hasher.finish();
+        if let Some(name) = list.0.get(&digest) {
+            let (name, suppressed) = (name.clone(), Vec::new());
+            self.seen.malware.push(MalwareFinding { path, digest, name, layer: None, suppressed });
+        }
     }
 }

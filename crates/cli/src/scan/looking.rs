@@ -1,7 +1,6 @@
 //! Looks at the files of all layers of a source, which are catalogued in parallel.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use vuln::look::{self, Interest, Look, Seen};
@@ -49,11 +48,25 @@ impl Drop for Layer<'_> {
 }
 
 impl FileVisitor for Layer<'_> {
+    fn directory(&mut self, path: &str, mode: u32) {
+        if let Some(look) = &mut self.look {
+            look.directory(path, mode);
+        }
+    }
+
     fn wants(&mut self, path: &str, size_bytes: u64, mode: u32) -> bool {
         self.look.as_mut().is_some_and(|look| look.wants(path, size_bytes, mode))
     }
 
-    fn visit(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
-        self.look.as_mut().map_or(Ok(()), |look| look.visit(path, content))
+    fn piece(&mut self, bytes: &[u8]) {
+        if let Some(look) = &mut self.look {
+            look.piece(bytes);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(look) = &mut self.look {
+            look.end();
+        }
     }
 }

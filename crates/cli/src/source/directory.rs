@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use vuln::extract::{Cataloguer, FileInfo};
+use vuln::layer::show;
 use vuln::{FileVisitor, LayerResult, Limit, Limits, Mode, Pulse, ScanError, Watch};
 
 use super::Visitors;
@@ -43,6 +44,7 @@ pub(super) fn catalogue_directory(
             let metadata = child.metadata().map_err(ScanError::Read)?;
             if metadata.is_dir() {
                 if !SKIPPED.contains(&name.as_str()) {
+                    visitor.directory(&path, info_mode(&metadata));
                     pending.push(path);
                 }
             } else if metadata.is_file() {
@@ -61,14 +63,16 @@ fn file(
     metadata: &fs::Metadata,
 ) -> Result<(), ScanError> {
     let info = FileInfo::new(path, metadata.len(), info_mode(metadata));
-    if cataloguer.wants(&info) {
-        let mut content = File::open(on_disk).map_err(ScanError::Read)?;
-        cataloguer.file(&info, &mut content)?;
+    let catalogued = cataloguer.wants(&info);
+    let visited = visitor.wants(path, metadata.len(), info.mode);
+    if !catalogued && !visited {
+        return Ok(());
     }
-    if visitor.wants(path, metadata.len(), info_mode(metadata)) {
-        visitor.visit(path, &mut File::open(on_disk).map_err(ScanError::Read)?)?;
+    let mut content = File::open(on_disk).map_err(ScanError::Read)?;
+    if !visited {
+        return cataloguer.file(&info, &mut content);
     }
-    Ok(())
+    show(&mut content, visitor, |content| if catalogued { cataloguer.file(&info, content) } else { Ok(()) })
 }
 
 fn info_mode(metadata: &fs::Metadata) -> u32 {

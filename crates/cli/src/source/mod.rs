@@ -68,12 +68,12 @@ impl Visitors for Nobody {
 }
 
 impl FileVisitor for Nobody {
+    fn directory(&mut self, _: &str, _: u32) {}
     fn wants(&mut self, _: &str, _: u64, _: u32) -> bool {
         false
     }
-    fn visit(&mut self, _: &str, _: &mut dyn std::io::Read) -> std::io::Result<()> {
-        Ok(())
-    }
+    fn piece(&mut self, _: &[u8]) {}
+    fn end(&mut self) {}
 }
 
 /// Catalogues a path without looking at anything but packages.

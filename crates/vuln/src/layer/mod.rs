@@ -12,7 +12,7 @@ pub(crate) mod tar;
 mod walk;
 
 pub use result::{FileResult, LayerResult, Owned};
-pub use walk::{FileVisitor, LayerSource, catalogue_layer, catalogue_layer_with};
+pub use walk::{FileVisitor, LayerSource, catalogue_layer, catalogue_layer_with, show};
 
 pub use crate::extract::{CATALOGUER_VERSION, Mode};
 

@@ -49,6 +49,11 @@ impl LayerResult {
             || super::path::ancestors(path)
                 .any(|dir| gone(dir) || replaced(dir) || self.opaque.iter().any(|entry| entry == dir))
     }
+
+    /// Whether this layer states a directory, with permissions of its own.
+    pub fn states_directory(&self, path: &str) -> bool {
+        self.directories.binary_search(&super::path::fingerprint(path)).is_ok()
+    }
 }
 
 /// What one extractor found in one file.

@@ -36,23 +36,60 @@ impl LayerSource for Vec<u8> {
 }
 
 /// Looks at file contents beside the extractors: secret rules, configuration checks.
+///
+/// Content is handed over piece by piece, so that extractors read the same bytes at the same time: of a file of any size
+/// everybody sees everything, and nobody holds it.
 pub trait FileVisitor {
-    /// Whether the content of this file is wanted.
+    /// A directory and its permission bits.
+    fn directory(&mut self, path: &str, mode: u32);
+    /// Whether the content of this file is wanted; if so, all of its pieces follow, and then its end.
     fn wants(&mut self, path: &str, size_bytes: u64, mode: u32) -> bool;
-    /// The content; what is not read is skipped.
-    fn visit(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
+    /// The next bytes of the file that was wanted.
+    fn piece(&mut self, bytes: &[u8]);
+    /// The end of the file that was wanted.
+    fn end(&mut self);
+}
+
+/// Hands everything that is read through it to a visitor.
+struct Shown<'r, 'v> {
+    content: &'r mut dyn Read,
+    visitor: &'v mut dyn FileVisitor,
+}
+
+impl Read for Shown<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.content.read(buf)?;
+        self.visitor.piece(buf.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// Lets `first` read what it wants of a file that `visitor` wanted, and shows the visitor all of it.
+///
+/// # Errors
+/// Those of `first`, and those of reading.
+pub fn show(
+    content: &mut dyn Read,
+    visitor: &mut dyn FileVisitor,
+    first: impl FnOnce(&mut dyn Read) -> Result<(), ScanError>,
+) -> Result<(), ScanError> {
+    let mut shown = Shown { content, visitor };
+    first(&mut shown)?;
+    io::copy(&mut shown, &mut io::sink())?;
+    visitor.end();
+    Ok(())
 }
 
 /// Nobody else looks.
 struct NoVisitor;
 
 impl FileVisitor for NoVisitor {
+    fn directory(&mut self, _: &str, _: u32) {}
     fn wants(&mut self, _: &str, _: u64, _: u32) -> bool {
         false
     }
-    fn visit(&mut self, _: &str, _: &mut dyn Read) -> io::Result<()> {
-        Ok(())
-    }
+    fn piece(&mut self, _: &[u8]) {}
+    fn end(&mut self) {}
 }
 
 /// Catalogues one layer: what it states, independent of all other layers.
@@ -132,7 +169,10 @@ impl<'l> Walk<'l, '_> {
                 continue;
             }
             match entry.kind {
-                EntryKind::Directory => self.result.directories.push(fingerprint(&path)),
+                EntryKind::Directory => {
+                    self.result.directories.push(fingerprint(&path));
+                    self.visitor.directory(&path, entry.mode);
+                }
                 EntryKind::File => {
                     self.result.replaced.push(fingerprint(&path));
                     self.file(&path, &entry, &mut tar)?;
@@ -192,20 +232,11 @@ impl<'l> Walk<'l, '_> {
     fn file(&mut self, path: &str, entry: &Entry, tar: &mut Tar<'_, '_>) -> Result<(), ScanError> {
         let info = FileInfo::new(path, entry.size, entry.mode);
         let mut data = tar.data(entry);
-        if self.visitor.wants(path, entry.size, entry.mode) {
-            if self.cataloguer.wants(&info) {
-                // Both want it: the visitor sees it first from memory when it is small, else only the extractors do.
-                if entry.size <= self.limits.document_bytes {
-                    let mut content = Vec::new();
-                    data.read_to_end(&mut content)?;
-                    self.visitor.visit(path, &mut content.as_slice())?;
-                    return self.cataloguer.file(&info, &mut content.as_slice());
-                }
-            } else {
-                return self.visitor.visit(path, &mut data).map_err(ScanError::from);
-            }
+        if !self.visitor.wants(path, entry.size, entry.mode) {
+            return self.cataloguer.file(&info, &mut data);
         }
-        self.cataloguer.file(&info, &mut data)
+        let cataloguer = &mut self.cataloguer;
+        show(&mut data, self.visitor, |content| cataloguer.file(&info, content))
     }
 
     fn hard_link(&mut self, path: String, entry: &Entry) {
