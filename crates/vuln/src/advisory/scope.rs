@@ -13,12 +13,7 @@ pub fn canonical(ecosystem: &str) -> String {
     let ecosystem = ecosystem.trim();
     let (family, release) = ecosystem.split_once(':').unwrap_or((ecosystem, ""));
     match family {
-        "Ubuntu" => {
-            let (pro, rest) = release.strip_prefix("Pro:").map_or(("", release), |r| ("Pro:", r));
-            let version =
-                rest.split(':').find(|p| p.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(rest);
-            format!("Ubuntu:{pro}{version}")
-        }
+        "Ubuntu" => ubuntu_scope(release),
         "Alpine" if !release.is_empty() => format!("Alpine:{}", alpine_release(release)),
         "Debian" => format!("Debian:{}", debian_release(release)).trim_end_matches(':').to_owned(),
         "Red Hat" => red_hat_scope(release),
@@ -35,6 +30,56 @@ pub fn canonical(ecosystem: &str) -> String {
 /// The family of an ecosystem string (before the colon).
 pub fn family(ecosystem: &str) -> &str {
     ecosystem.split(':').next().unwrap_or(ecosystem)
+}
+
+/// `Ubuntu:18.04`, `Ubuntu:Pro:18.04` (extended maintenance), and the builds that are others:
+/// `Ubuntu:Pro:FIPS-updates:20.04`, `Ubuntu:Pro:Realtime:22.04`, `Ubuntu:Nvidia-BlueField:22.04`. Each has two spellings.
+fn ubuntu_scope(release: &str) -> String {
+    let parts: Vec<&str> = release.split(':').collect();
+    let Some(version) = parts.iter().find(|p| p.starts_with(|c: char| c.is_ascii_digit())) else {
+        return format!("Ubuntu:{release}");
+    };
+    let pro = if parts.contains(&"Pro") { "Pro:" } else { "" };
+    let words = parts.iter().filter(|p| *p != version && !matches!(**p, "LTS" | "Pro" | "for" | "Kernel"));
+    let build = words.copied().collect::<Vec<_>>().join("-");
+    match build.to_ascii_lowercase().as_str() {
+        "" => format!("Ubuntu:{pro}{version}"),
+        "nvidia-bluefield" => format!("Ubuntu:{pro}Nvidia-BlueField:{version}"),
+        _ => format!("Ubuntu:{pro}{build}:{version}"),
+    }
+}
+
+/// How far a scope is from the plain release, where a distribution's channels build on each other: what a farther one
+/// has repaired is repaired, whatever a nearer one says. Scopes of which that cannot be said are all at 0.
+pub fn distance(scope: &str) -> u8 {
+    match scope.strip_prefix("Ubuntu:").map(|rest| rest.split(':').collect::<Vec<_>>()).as_deref() {
+        Some(["Pro", _]) => 1,
+        Some([_, _] | ["Pro", _, _]) => 2,
+        _ => 0,
+    }
+}
+
+/// The scopes that a distribution's package is looked up in: those of its distribution, and for the builds of
+/// Ubuntu's own kind (FIPS, real time, BlueField) those of that kind, which mean no other package.
+pub fn of_package(package: &Package, scopes: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = scopes.iter().filter(|s| kind(s) == package.kind).cloned().collect();
+    let release = |s: &String| Some(s.strip_prefix("Ubuntu:").filter(|r| !r.contains(':'))?.to_owned());
+    let Some(release) = out.iter().find_map(release) else { return out };
+    let says = |word: &str| {
+        let source = package.source.iter().flat_map(|s| [s.name.as_str(), s.version.as_str()]);
+        [package.name.as_str(), package.version.as_str()]
+            .into_iter()
+            .chain(source)
+            .any(|text| text.to_ascii_lowercase().contains(word))
+    };
+    let builds: &[&str] = match () {
+        () if says("fips") => &["Pro:FIPS-updates", "Pro:FIPS", "Pro:FIPS-preview"],
+        () if says("realtime") => &["Pro:Realtime"],
+        () if says("bluefield") => &["Nvidia-BlueField"],
+        () => &[],
+    };
+    out.extend(builds.iter().map(|build| format!("Ubuntu:{build}:{release}")));
+    out
 }
 
 /// `v3.20` from `3.20.1`, `v3.20`, `3.20`; `edge` stays.
@@ -227,6 +272,12 @@ pub fn language(kind: PackageKind) -> Option<&'static str> {
     })
 }
 
+/// Whether a feed is to be expected for a language's packages: nobody publishes advisories of CocoaPods under that name,
+/// and an action is named by what is scanned, not contained in it.
+pub fn is_published(language: &str) -> bool {
+    !matches!(language, "CocoaPods" | "GitHub Actions")
+}
+
 /// The packaging system that an ecosystem's versions follow.
 pub fn kind(ecosystem: &str) -> PackageKind {
     match family(ecosystem) {
@@ -351,9 +402,15 @@ pub fn of_distro(distro: &Distro) -> Vec<String> {
             ("", None) => one("Debian:sid".into()),
             _ => one(format!("Debian:{}", debian_release(version))),
         },
-        "ubuntu" => one(format!("Ubuntu:{version}")),
+        // Whether extended maintenance is enabled or not: what is repaired only there is not repaired without it.
+        "ubuntu" => vec![format!("Ubuntu:{version}"), format!("Ubuntu:Pro:{version}")],
         "alpine" | "postmarketos" => {
-            one(canonical(&format!("Alpine:{}", if version.is_empty() { "edge" } else { version })))
+            let release =
+                canonical(&format!("Alpine:{}", if version.is_empty() { "edge" } else { version }));
+            // Which packages come from edge, an installation does not say.
+            let edge = (distro.channel.as_deref() == Some("edge")).then(|| "Alpine:edge".to_owned());
+            let edge = edge.filter(|edge| *edge != release);
+            std::iter::once(release).chain(edge).collect()
         }
         "wolfi" => one("Wolfi".into()),
         "chainguard" => vec!["Chainguard".into(), "Wolfi".into()],
@@ -419,6 +476,55 @@ fn openeuler_release(distro: &Distro) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn builds_of_ubuntu_stay_apart_in_either_spelling() {
+        let spelled = [
+            ("Ubuntu:22.04:LTS", "Ubuntu:22.04", 0),
+            ("Ubuntu:25.10", "Ubuntu:25.10", 0),
+            ("Ubuntu:Pro:18.04:LTS", "Ubuntu:Pro:18.04", 1),
+            ("Ubuntu:Pro:FIPS:20.04:LTS", "Ubuntu:Pro:FIPS:20.04", 2),
+            ("Ubuntu:Pro:FIPS-updates:20.04:LTS", "Ubuntu:Pro:FIPS-updates:20.04", 2),
+            ("Ubuntu:Pro:Realtime:24.04:LTS", "Ubuntu:Pro:Realtime:24.04", 2),
+            ("Ubuntu:Pro:24.04:LTS:Realtime:Kernel", "Ubuntu:Pro:Realtime:24.04", 2),
+            ("Ubuntu:Nvidia-BlueField:22.04:LTS", "Ubuntu:Nvidia-BlueField:22.04", 2),
+            ("Ubuntu:22.04:LTS:for:NVIDIA:BlueField", "Ubuntu:Nvidia-BlueField:22.04", 2),
+            ("Ubuntu", "Ubuntu:", 0),
+        ];
+        for (text, expected, away) in spelled {
+            assert_eq!((canonical(text).as_str(), distance(&canonical(text))), (expected, away), "{text}");
+            assert_eq!(canonical(expected), expected);
+        }
+        assert_eq!(distance("Alpine:edge"), 0);
+    }
+
+    #[test]
+    fn a_package_is_looked_up_where_its_build_is_of() {
+        let distro = |id: &str, version: &str, channel: Option<&str>| Distro {
+            id: id.to_owned(),
+            version_id: version.to_owned(),
+            channel: channel.map(str::to_owned),
+            ..Distro::default()
+        };
+        assert_eq!(of_distro(&distro("alpine", "3.20.1", Some("edge"))), ["Alpine:v3.20", "Alpine:edge"]);
+        assert_eq!(of_distro(&distro("alpine", "3.20.1", None)), ["Alpine:v3.20"]);
+        assert_eq!(of_distro(&distro("alpine", "3.24_alpha20260801", Some("edge"))), ["Alpine:edge"]);
+        let scopes = of_distro(&distro("ubuntu", "20.04", None));
+        let of = |kind, name: &str, version: &str| {
+            of_package(&Package::new(kind, name.to_owned(), version.to_owned()), &scopes)
+        };
+        let plain = ["Ubuntu:20.04", "Ubuntu:Pro:20.04"];
+        assert_eq!(of(PackageKind::Deb, "openssl", "1.1.1f-1ubuntu2.16"), plain);
+        assert_eq!(
+            of(PackageKind::Deb, "openssl", "1.1.1f-1ubuntu2.fips.7")[2..],
+            ["Ubuntu:Pro:FIPS-updates:20.04", "Ubuntu:Pro:FIPS:20.04", "Ubuntu:Pro:FIPS-preview:20.04"]
+        );
+        assert_eq!(
+            of(PackageKind::Deb, "linux-image-5.15.0-1040-realtime", "5.15.0-1040.45")[2..],
+            ["Ubuntu:Pro:Realtime:20.04"]
+        );
+        assert_eq!(of(PackageKind::Rpm, "openssl", "1"), Vec::<String>::new());
+    }
 
     #[test]
     fn a_name_that_begins_like_its_vendor_keeps_it() {

@@ -8,7 +8,8 @@ use crate::advisory::{NameKind, Status, scope};
 use crate::db::{AdvisoryRef, Claim, Db, DbError, EventRef, Head};
 use crate::package::{Distro, Package, PackageKind, Problem};
 use crate::version::Scheme;
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashSet};
 
 /// One way to look a package up.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub(super) struct Hit<'a> {
     pub(super) fixed: Vec<String>,
     pub(super) range: String,
     pub(super) generic: bool,
+    /// The version is at or past what repairs it: no finding, but an answer for nearer channels ([`scope::distance`]).
+    pub(super) repaired: bool,
 }
 
 /// Every claim on a package.
@@ -70,7 +73,21 @@ pub(super) fn hits<'a>(
             }
         }
     }
+    if out.iter().any(|hit| hit.repaired) {
+        drop_idle(&mut out);
+    }
     Ok(out)
+}
+
+/// Drops repairs that answer nothing: there are as many of them as a package has had vulnerabilities.
+fn drop_idle(hits: &mut Vec<Hit<'_>>) {
+    let names = |hit: &Hit<'_>| {
+        let head = &hit.head;
+        let all = std::iter::once(head.id).chain(head.aliases.iter().copied()).chain(head.upstream.iter().copied());
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let open: HashSet<String> = hits.iter().filter(|hit| !hit.repaired).flat_map(names).collect();
+    hits.retain(|hit| !hit.repaired || names(hit).iter().any(|name| open.contains(name)));
 }
 
 pub(super) fn candidates<'p>(package: &'p Package, scopes: &[String]) -> Vec<Candidate<'p>> {
@@ -91,7 +108,7 @@ pub(super) fn candidates<'p>(package: &'p Package, scopes: &[String]) -> Vec<Can
         return Vec::new();
     }
     let mut out = Vec::new();
-    for scope in scopes.iter().filter(|s| scope::kind(s) == package.kind) {
+    for scope in &scope::of_package(package, scopes) {
         match &package.source {
             Some(source) if source.name != package.name || source.version != package.version => {
                 let version = source_version(package, &source.version);
@@ -126,48 +143,56 @@ pub(super) fn of<'a>(
 ) -> Result<Vec<Hit<'a>>, DbError> {
     let scheme = scope::scheme(&candidate.scope);
     let mut out = Vec::new();
+    let far = scope::distance(&candidate.scope) > 0;
     for (at, claim) in db.package(&candidate.scope, &candidate.name)? {
         if !meant(candidate, &claim) || !stream_fits(candidate, &claim) || !arch_fits(candidate, &claim) {
             continue;
         }
+        let hit = |status, fixed, range, generic, repaired| -> Result<Hit<'a>, DbError> {
+            Ok(Hit {
+                at,
+                head: db.head(at)?,
+                claim: claim.clone(),
+                scope: candidate.scope.clone(),
+                name: candidate.name.clone(),
+                names: candidate.names,
+                version: candidate.version.clone(),
+                status,
+                fixed,
+                range,
+                generic,
+                repaired,
+            })
+        };
         match judge(scheme, &candidate.version, &claim) {
+            Verdict::Outside if far && is_past_repair(scheme, &candidate.version, &claim) => {
+                out.push(hit(Status::Fixed, Vec::new(), String::new(), false, true)?);
+            }
             Verdict::Outside => {}
             Verdict::Incomparable => {
                 problems.insert(incomparable(candidate, scheme));
             }
             Verdict::Inside { fixed, range, generic } => {
-                let head = db.head(at)?;
                 let mut all: Vec<String> = fixed.into_iter().collect();
-                all.extend(
-                    claim
-                        .fixed
-                        .iter()
-                        .filter(|f| !all.iter().any(|a| a == *f))
-                        .map(|f| (*f).to_owned())
-                        .collect::<Vec<_>>(),
-                );
+                let more = claim.fixed.iter().filter(|f| !all.iter().any(|a| a == *f));
+                all.extend(more.map(|f| (*f).to_owned()).collect::<Vec<_>>());
                 let status = match claim.status {
                     Some(status) => status,
                     None if all.is_empty() => Status::Affected,
                     None => Status::Fixed,
                 };
-                out.push(Hit {
-                    at,
-                    head,
-                    claim,
-                    scope: candidate.scope.clone(),
-                    name: candidate.name.clone(),
-                    names: candidate.names,
-                    version: candidate.version.clone(),
-                    status,
-                    fixed: all,
-                    range,
-                    generic,
-                });
+                out.push(hit(status, all, range, generic, false)?);
             }
         }
     }
     Ok(out)
+}
+
+/// Whether a range of the claim ends at or before the version.
+fn is_past_repair(scheme: Scheme, version: &str, claim: &Claim<'_>) -> bool {
+    let ends = claim.ranges.iter().flat_map(|(_, events)| events);
+    let past = |fixed: &str| crate::version::compare(scheme, version, fixed).is_ok_and(Ordering::is_ge);
+    ends.into_iter().any(|event| matches!(event, EventRef::Fixed(fixed) if past(fixed)))
 }
 
 fn incomparable(candidate: &Candidate<'_>, scheme: Scheme) -> Problem {

@@ -142,6 +142,12 @@ impl Finding {
     pub fn is_fixable(&self) -> bool {
         self.status == Status::Fixed
     }
+    /// The subscription without which no repairing version can be had.
+    pub fn needs(&self) -> Option<&'static str> {
+        let mut repairs = self.because.iter().filter(|reason| !reason.fixed.is_empty()).peekable();
+        repairs.peek()?;
+        repairs.all(|reason| reason.ecosystem.starts_with("Ubuntu:Pro:")).then_some("Ubuntu Pro")
+    }
     /// Whether it counts.
     pub fn counts(&self) -> bool {
         self.suppressed.is_empty()

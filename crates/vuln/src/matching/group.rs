@@ -38,15 +38,25 @@ fn vulnerabilities(head: &Head<'_>, scope: &str) -> Vec<BTreeSet<String>> {
         [] if errata && !is_cve(own) => head.related.iter().copied().filter(|r| is_cve(r)).collect(),
         upstream => upstream.to_vec(),
     };
-    let cves: BTreeSet<&str> = passed_on.iter().copied().filter(|c| is_cve(c)).collect();
+    let mut cves: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for name in &passed_on {
+        if let Some(cve) = cve_in(name) {
+            cves.entry(cve).or_default().extend([cve.to_owned(), (*name).to_owned()]);
+        }
+    }
     if cves.len() > 1 {
-        return cves.into_iter().map(|c| BTreeSet::from([c.to_owned()])).collect();
+        return cves.into_values().collect();
     }
     // Part of an erratum that an importer split by CVE: the erratum's name would join what was split.
     let own = (passed_on.is_empty() || !head.id.contains('#')).then_some(own);
-    let names =
-        own.into_iter().chain(passed_on).chain(head.aliases.iter().copied()).map(|n| public(n).to_owned());
-    vec![names.collect()]
+    let named = own.into_iter().chain(passed_on).chain(head.aliases.iter().copied()).map(public);
+    vec![named.flat_map(|name| cve_in(name).into_iter().chain([name])).map(str::to_owned).collect()]
+}
+
+/// The CVE that an identifier is or is made of (`UBUNTU-CVE-2023-1234`).
+fn cve_in(id: &str) -> Option<&str> {
+    let id = id.find("-CVE-").and_then(|at| id.get(at + 1..)).unwrap_or(id);
+    is_cve(id).then_some(id)
 }
 
 /// `CVE-2021-44228` sorts by year and number.
@@ -121,6 +131,12 @@ fn groups<'h, 'a>(hits: &'h [Hit<'a>]) -> Vec<Group<'h, 'a>> {
                 joined.hits.extend(g.hits);
             }
             groups.push(joined);
+        }
+    }
+    for group in &mut groups {
+        let farthest = group.hits.iter().filter(|h| h.repaired).map(|h| scope::distance(&h.scope)).max();
+        if let Some(farthest) = farthest {
+            group.hits.retain(|h| !h.repaired && scope::distance(&h.scope) >= farthest);
         }
     }
     groups

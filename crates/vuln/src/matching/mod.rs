@@ -16,6 +16,7 @@ mod vex;
 
 pub use finding::{Counts, Exploited, Finding, Reason, Report, Score, Suppression, SuppressionKind};
 pub use group::Assessment;
+pub(crate) use ignore::Ignorable;
 pub use ignore::{IgnoreError, IgnoreFile, IgnoreRule};
 pub use outdated::{Behind, Outdated, OutdatedFinding, outdated};
 pub use range::{Verdict, judge};
@@ -26,7 +27,7 @@ use crate::advisory::{Status, scope};
 use crate::db::{Db, DbError};
 use crate::package::{Distro, Inventory, Package, Problem};
 use candidates::Candidate;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What else a scan knows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,8 +56,9 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
         ..Report::default()
     };
     report.problems.extend(unknown_distro(db, inventory, &scopes));
+    report.problems.extend(unknown_languages(db, inventory));
     report.end_of_life = end_of_life(db, distro, options.today)?;
-    let products: BTreeSet<String> = vex::product_names(inventory, options.products);
+    let products = vex::Products::of(inventory, options.products);
     let all =
         inventory.packages.iter().map(|p| (p, false)).chain(inventory.suppressed.iter().map(|p| (p, true)));
     for (package, owned) in all {
@@ -86,23 +88,39 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
 
 /// Packages of a distribution that no feed speaks of are unknown, not clean.
 fn unknown_distro(db: &Db<'_>, inventory: &Inventory, scopes: &[String]) -> Option<Problem> {
-    use crate::package::PackageKind::{Apk, Deb, Rpm};
-    let of_distribution = inventory.packages.iter().filter(|p| matches!(p.kind, Deb | Rpm | Apk)).count();
-    if of_distribution == 0 || scopes.iter().any(|s| db.knows_scope(s)) {
+    let of_distribution = inventory.packages.iter().filter(|p| crate::merge::is_system(p.kind)).count();
+    // Edge says nothing of a release that it is mixed into.
+    let (own, mixed) = scopes.split_first().map_or((None, &[][..]), |(own, mixed)| (Some(own), mixed));
+    let known = own.is_some_and(|s| db.knows_scope(s))
+        || mixed.iter().any(|s| s != "Alpine:edge" && db.knows_scope(s));
+    if of_distribution == 0 || known {
         return None;
     }
-    let name = scopes
-        .first()
+    let name = own
         .cloned()
-        .or_else(|| inventory.distro.as_ref().map(|d| format!("{} {}", d.id, d.version_id)));
-    Some(Problem {
+        .or_else(|| inventory.distro.as_ref().map(|d| format!("{} {}", d.id, d.version_id)))
+        .unwrap_or_else(|| "an unknown distribution".into());
+    Some(unjudged(&format!("{of_distribution} packages of {name}"), "this release"))
+}
+
+/// Packages of a language that no feed speaks of are unknown as well: one problem for each ecosystem. Those that a
+/// distribution's packages own are its to judge.
+fn unknown_languages(db: &Db<'_>, inventory: &Inventory) -> Vec<Problem> {
+    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    let ecosystems = inventory.packages.iter().filter_map(|p| scope::language(p.kind));
+    for ecosystem in ecosystems.filter(|e| scope::is_published(e) && !db.knows_scope(e)) {
+        *unknown.entry(ecosystem).or_default() += 1;
+    }
+    let problem = |(ecosystem, count)| unjudged(&format!("{count} packages of {ecosystem}"), "this ecosystem");
+    unknown.into_iter().map(problem).collect()
+}
+
+fn unjudged(packages: &str, whole: &str) -> Problem {
+    Problem {
         source: "matching".into(),
         path: String::new(),
-        message: format!(
-            "{of_distribution} packages of {} cannot be judged: no feed speaks of this release",
-            name.unwrap_or_else(|| "an unknown distribution".into())
-        ),
-    })
+        message: format!("{packages} cannot be judged: no feed speaks of {whole}"),
+    }
 }
 
 fn end_of_life(db: &Db<'_>, distro: Option<&Distro>, today: &str) -> Result<Option<String>, DbError> {
@@ -205,7 +223,7 @@ pub fn query(
     let candidate = Candidate::plain(&scope, name, version);
     let mut out = Vec::new();
     for hit in candidates::of(db, &candidate, None, &mut BTreeSet::new())? {
-        if hit.status != Status::NotAffected {
+        if hit.status != Status::NotAffected && !hit.repaired {
             out.push((hit.head.id.to_owned(), hit.fixed.clone()));
         }
     }

@@ -1,8 +1,9 @@
 //! VEX: what a vendor or we ourselves say of a vulnerability in a product. OpenVEX, CSAF 2.0 VEX, CycloneDX analyses.
 //!
 //! A statement names vulnerabilities, products and a status. `not_affected` and `fixed` excuse a finding – shown, with
-//! the justification – and a later statement overrules an earlier one. Who may speak is the caller's decision: only
-//! documents that it trusts are handed in.
+//! the justification. Who may speak is the caller's decision: only documents that it trusts are handed in, the most
+//! trusted last. That order decides between documents, since what a document says of its own author and age is no
+//! evidence; within one document a later statement overrules an earlier one.
 
 use super::finding::{Finding, Suppression, SuppressionKind};
 use super::ignore::purl_means;
@@ -346,45 +347,71 @@ fn cyclonedx(value: Value) -> Result<VexDocument, VexError> {
 }
 
 /// What a VEX product may name: the scanned thing itself and every package in it.
-pub(super) fn product_names(inventory: &Inventory, products: &[String]) -> BTreeSet<String> {
-    let own =
-        |p: &Package| Purl::of_package(p, inventory.distro.as_ref()).map(|u| u.without_version().to_string());
-    products.iter().cloned().chain(inventory.packages.iter().filter_map(own)).collect()
+#[derive(Default)]
+pub(super) struct Products {
+    named: BTreeSet<String>,
+    purls: BTreeMap<String, Vec<Purl>>,
 }
 
-fn product_means(product: &VexProduct, package: &Purl, known: &BTreeSet<String>) -> bool {
+impl Products {
+    pub(super) fn of(inventory: &Inventory, scanned: &[String]) -> Self {
+        let mut out = Self { named: scanned.iter().cloned().collect(), ..Self::default() };
+        let own = inventory.packages.iter().filter_map(|p| Purl::of_package(p, inventory.distro.as_ref()));
+        for purl in scanned.iter().filter_map(|text| Purl::parse(text).ok()).chain(own) {
+            out.purls.entry(Self::key(&purl)).or_default().push(purl);
+        }
+        out
+    }
+
+    fn key(purl: &Purl) -> String {
+        format!("{}/{}/{}", purl.ty(), purl.namespace().unwrap_or_default(), purl.name())
+    }
+
+    /// Whether a product is the scanned thing or in it: with a version that one, without any.
+    fn has(&self, product: &str) -> bool {
+        self.named.contains(product)
+            || Purl::parse(product).ok().is_some_and(|pattern| {
+                let here = self.purls.get(&Self::key(&pattern)).map_or(&[][..], Vec::as_slice);
+                here.iter().any(|purl| purl_means(product, purl))
+            })
+    }
+}
+
+fn product_means(product: &VexProduct, package: &Purl, known: &Products) -> bool {
     if product.subcomponents.is_empty() {
         return purl_means(&product.id, package)
-            || known.contains(&product.id) && product.id.starts_with("pkg:oci/");
+            || product.id.starts_with("pkg:oci/") && known.has(&product.id);
     }
-    let here = known.contains(&product.id)
-        || Purl::parse(&product.id).is_ok_and(|p| {
-            let whole = p.without_version().to_string();
-            known.iter().any(|k| *k == whole || Purl::parse(k).is_ok_and(|k| purl_means(&product.id, &k)))
-        });
-    here && product.subcomponents.iter().any(|s| purl_means(s, package))
+    known.has(&product.id) && product.subcomponents.iter().any(|s| purl_means(s, package))
 }
 
-/// Applies the latest statement that speaks of a finding.
+/// The statement that decides on a finding: the latest of the most trusted document that speaks of it.
+fn deciding<'d>(
+    finding: &Finding,
+    package: &Purl,
+    documents: &'d [VexDocument],
+    known: &Products,
+) -> Option<(&'d VexDocument, &'d VexStatement)> {
+    let names =
+        |s: &&VexStatement| s.vulnerabilities.iter().any(|v| *v == finding.id || finding.aliases.contains(v));
+    let speaks = |s: &&VexStatement| s.products.iter().any(|p| product_means(p, package, known));
+    let said = |document: &'d VexDocument| {
+        let statements = document.statements.iter().filter(names).filter(speaks);
+        Some((document, statements.max_by_key(|s| s.timestamp.parse::<jiff::Timestamp>().ok())?))
+    };
+    documents.iter().rev().find_map(said)
+}
+
+/// Applies the statement that decides on a finding.
 pub(super) fn apply(
     finding: &mut Finding,
     package: &Package,
     distro: Option<&Distro>,
     documents: &[VexDocument],
-    known: &BTreeSet<String>,
+    known: &Products,
 ) {
     let Some(purl) = Purl::of_package(package, distro).filter(|_| !documents.is_empty()) else { return };
-    let names =
-        |s: &VexStatement| s.vulnerabilities.iter().any(|v| *v == finding.id || finding.aliases.contains(v));
-    let mut latest: Option<(&VexDocument, &VexStatement)> = None;
-    for document in documents {
-        for s in document.statements.iter().filter(|s| names(s)) {
-            let speaks = s.products.iter().any(|p| product_means(p, &purl, known));
-            if speaks && latest.is_none_or(|(_, l)| s.timestamp >= l.timestamp) {
-                latest = Some((document, s));
-            }
-        }
-    }
+    let latest = deciding(finding, &purl, documents, known);
     let Some((document, s)) = latest else { return };
     match s.status {
         VexStatus::NotAffected | VexStatus::Fixed => {
@@ -434,15 +461,65 @@ mod tests {
         }
     }
 
+    fn inventory(purls: &[&str]) -> Inventory {
+        let package = |text: &&str| Purl::parse(text).expect("purl").to_package();
+        Inventory { packages: purls.iter().map(package).collect(), ..Inventory::default() }
+    }
+
     #[test]
-    fn a_subcomponent_counts_only_inside_its_product() {
-        let product = VexProduct {
-            id: "pkg:golang/example.org/app".into(),
+    fn a_subcomponent_counts_only_inside_its_product_at_its_version() {
+        let product = |id: &str| VexProduct {
+            id: id.into(),
             subcomponents: vec!["pkg:golang/example.org/lib@v1.0.0".into()],
         };
         let lib = Purl::parse("pkg:golang/example.org/lib@v1.0.0").expect("purl");
-        let with = BTreeSet::from(["pkg:golang/example.org/app".to_owned()]);
-        assert!(product_means(&product, &lib, &with));
-        assert!(!product_means(&product, &lib, &BTreeSet::new()));
+        let means = |id: &str, present: &[&str], scanned: &[&str]| {
+            let scanned: Vec<String> = scanned.iter().map(|s| (*s).to_owned()).collect();
+            product_means(&product(id), &lib, &Products::of(&inventory(present), &scanned))
+        };
+        let app = "pkg:golang/example.org/app";
+        assert!(means(app, &["pkg:golang/example.org/app@v2.0.0"], &[]), "without a version any");
+        assert!(means("pkg:golang/example.org/app@v2.0.0", &["pkg:golang/example.org/app@v2.0.0"], &[]));
+        assert!(!means("pkg:golang/example.org/app@v1.0.0", &["pkg:golang/example.org/app@v2.0.0"], &[]));
+        assert!(!means(app, &["pkg:golang/example.org/apps@v2.0.0"], &[]));
+        assert!(!means(app, &[], &[]));
+        let image = "pkg:oci/app@sha256%3Aaa?repository_url=example.org/app&tag=1";
+        assert!(means("pkg:oci/app", &[], &[image]));
+        assert!(means("pkg:oci/app@sha256:aa", &[], &[image]));
+        assert!(!means("pkg:oci/app@sha256:bb", &[], &[image]));
+    }
+
+    #[test]
+    fn trust_decides_between_documents_and_time_within_one() {
+        let package = Package::new(crate::PackageKind::Npm, "lib", "1.0.0");
+        let purl = Purl::of_package(&package, None).expect("purl");
+        let says = |status, timestamp: &str| VexStatement {
+            vulnerabilities: vec!["CVE-2026-0001".into()],
+            products: vec![VexProduct { id: "pkg:npm/lib".into(), subcomponents: Vec::new() }],
+            status,
+            justification: String::new(),
+            statement: String::new(),
+            timestamp: timestamp.into(),
+        };
+        let finding: Finding = serde_json::from_value(serde_json::json!({
+            "kind": "npm", "package": "lib", "version": "1.0.0", "arch": null, "id": "CVE-2026-0001",
+            "status": "fixed", "severity": "high", "severity_source": "none", "epss": null, "exploited": null,
+            "source": null, "because": [],
+        }))
+        .expect("a finding");
+        let document = |statements| VexDocument { statements, ..VexDocument::default() };
+        let decided = |documents: &[VexDocument]| {
+            deciding(&finding, &purl, documents, &Products::default()).map(|(_, s)| s.status)
+        };
+        let (yes, no) = (VexStatus::Affected, VexStatus::NotAffected);
+        let newer = document(vec![says(no, "2026-06-01T00:00:00Z")]);
+        let vendor = document(vec![says(yes, "2026-01-01T00:00:00Z")]);
+        assert_eq!(decided(&[newer.clone(), vendor.clone()]), Some(yes), "the vendor is trusted more");
+        assert_eq!(decided(&[vendor, newer]), Some(no));
+        // As texts the first would be the later one.
+        let zones = [says(no, "2026-01-01T01:00:00+09:00"), says(yes, "2025-12-31T20:00:00Z")];
+        assert_eq!(decided(&[document(zones.to_vec())]), Some(yes));
+        assert_eq!(decided(&[document(vec![says(no, "2026-01-01T00:00:00Z"), says(yes, "")])]), Some(no));
+        assert_eq!(decided(&[]), None);
     }
 }

@@ -66,7 +66,7 @@ pub fn merge(layers: &[LayerResult]) -> Inventory {
 }
 
 /// Packages of the distribution's own package manager.
-fn is_system(kind: PackageKind) -> bool {
+pub(crate) fn is_system(kind: PackageKind) -> bool {
     use PackageKind::{Alpm, Apk, Deb, Opkg, Portage, Rpm};
     matches!(kind, Deb | Rpm | Apk | Opkg | Alpm | Portage)
 }

@@ -198,7 +198,11 @@ fn ecosystem(bucket: &str) -> Option<String> {
         ("openEuler-", "openEuler"),
     ];
     if let Some((family, release)) = prefixes.iter().find_map(|(p, f)| Some((*f, bucket.strip_prefix(p)?))) {
-        return Some(scope::canonical(&format!("{family}:{}", release.trim_end_matches("-ESM"))));
+        let release = match release.strip_suffix("-ESM") {
+            Some(release) => format!("Pro:{release}"),
+            None => release.to_owned(),
+        };
+        return Some(scope::canonical(&format!("{family}:{release}")));
     }
     match bucket {
         "wolfi" => Some("Wolfi".into()),
