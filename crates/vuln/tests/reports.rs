@@ -88,6 +88,7 @@ fn whole() -> (Document, ScanReport) {
             digest: Digest::sha256(b"miner"),
             name: "Miner".into(),
             layer: Some(Digest::sha256(b"layer")),
+            suppressed: Vec::new(),
         }]),
         outdated: Some(Outdated {
             judged: 1,
@@ -102,6 +103,7 @@ fn whole() -> (Document, ScanReport) {
                 path: "app/node_modules/left pad/package.json".into(),
             }],
         }),
+        base: None,
         stale_feeds: vec![StaleFeed {
             name: "mixed".into(),
             imported_at: "2026-01-01T00:00:00Z".into(),

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use vuln::db::{Db, stale_feeds};
 use vuln::look::{Interest, MalwareList, Seen};
 use vuln::matching::{self, IgnoreFile, Options, VexDocument};
-use vuln::report::{self, ScanReport, Target};
+use vuln::report::{self, Advice, ScanReport, Target};
 use vuln::secrets::SecretRules;
 use vuln::{Problem, Severity, eol, misconfig};
 
@@ -104,7 +104,7 @@ pub struct ScanArgs {
     /// VEX documents (OpenVEX, CSAF, CycloneDX), the most trusted last.
     #[arg(long, value_name = "FILE")]
     vex: Vec<PathBuf>,
-    /// Rules of what not to count, one identifier per line or YAML [default: .bondedignore or .trivyignore, if it exists].
+    /// Rules of what not to count, of any scanner, one identifier per line or YAML [default: .bondedignore or .trivyignore, if it exists].
     #[arg(long, value_name = "FILE")]
     ignorefile: Option<PathBuf>,
     /// More secret rules, in the form of the documentation.
@@ -172,12 +172,17 @@ pub(crate) fn run(args: ScanArgs) -> anyhow::Result<Outcome> {
     if args.looks_for(Scanner::License) {
         report.licenses = Some(report::license_findings(&input.document.inventory));
     }
+    let ignore = ignore_file(&args)?;
+    let today = clock::now().strftime("%Y-%m-%d").to_string();
+    if let Some(ignore) = &ignore {
+        report.ignore(ignore, &today);
+    }
     if let Some(path) = args.db.as_ref().filter(|_| needs_database) {
         let database = Database::open(path)?;
         let db = database.db().with_context(|| format!("{} cannot be used", path.display()))?;
         age(&mut report, &db, &args);
         if args.looks_for(Scanner::Vuln) {
-            judge(&mut report, &input, &db, &args)?;
+            judge(&mut report, &input, &db, &args, ignore.as_ref())?;
         }
         if args.looks_for(Scanner::Outdated) {
             if !db.knows_newest() {
@@ -267,7 +272,13 @@ fn age(report: &mut ScanReport, db: &Db<'_>, args: &ScanArgs) {
     }
 }
 
-fn judge(report: &mut ScanReport, input: &Input, db: &Db<'_>, args: &ScanArgs) -> anyhow::Result<()> {
+fn judge(
+    report: &mut ScanReport,
+    input: &Input,
+    db: &Db<'_>,
+    args: &ScanArgs,
+    ignore: Option<&IgnoreFile>,
+) -> anyhow::Result<()> {
     let mut vex = Vec::new();
     for path in &args.vex {
         let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -276,16 +287,27 @@ fn judge(report: &mut ScanReport, input: &Input, db: &Db<'_>, args: &ScanArgs) -
                 .with_context(|| path.display().to_string())?,
         );
     }
-    let ignore = ignore_file(args)?;
     let products: Vec<String> = input.document.subject.purl().into_iter().collect();
     let today = clock::now().strftime("%Y-%m-%d").to_string();
-    let options = Options { vex: &vex, ignore: ignore.as_ref(), products: &products, today: &today };
+    let options = Options { vex: &vex, ignore, products: &products, today: &today };
     let found = matching::match_inventory(db, &input.document.inventory, &options)?;
     if let Some(base) = &args.compare_base {
         let other = input::load(base, &args.input, None)?;
         let theirs = matching::match_inventory(db, &other.document.inventory, &options)?;
-        let advice = report::base_advice(&found.findings, &theirs.findings);
-        output::note(&format!("{base}: {}", advice.sentence()));
+        let layers = input.config.as_ref().map(|config| report::base_layers(config, input.layers.len()));
+        // Of what has no layers (a directory, an SBOM), everything may be of the base.
+        let own = match layers {
+            Some(count) => matching::match_inventory(db, &vuln::merge(&input.layers[..count]), &options)?,
+            None => found.clone(),
+        };
+        let advice = report::base_advice(&own.findings, &found.findings, &theirs.findings);
+        let advice = Advice { base: base.clone(), layers: layers.unwrap_or_default(), ..advice };
+        output::note(&format!("bonded: {base}: {}", advice.sentence()));
+        // A base that cannot be judged would look like one without findings.
+        report.problems.extend(
+            theirs.problems.into_iter().map(|it| Problem { message: format!("{base}: {}", it.message), ..it }),
+        );
+        report.base = Some(advice);
     }
     // The database's feed of release dates is newer than the embedded list.
     report.end_of_life = found.end_of_life.clone().or(report.end_of_life.take());

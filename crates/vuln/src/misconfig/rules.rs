@@ -93,6 +93,7 @@ impl Rule {
             remedy: self.remedy.clone(),
             path: path.to_owned(),
             lines,
+            suppressed: Vec::new(),
         }
     }
 

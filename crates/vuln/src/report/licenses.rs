@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::license::{Class, class, normalize};
+use crate::matching::Suppression;
 use crate::{Inventory, PackageKind, Severity};
 
 /// A package whose licence asks for more than a notice, or is not known.
@@ -22,6 +23,9 @@ pub struct LicenseFinding {
     pub severity: Severity,
     /// File that states the package.
     pub path: String,
+    /// Why it does not count; empty: it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppression>,
 }
 
 /// The licences of an inventory that ask for a decision, sorted. Packages that state none are not listed: the SBOM's
@@ -47,6 +51,7 @@ pub fn license_findings(inventory: &Inventory) -> Vec<LicenseFinding> {
                 class: found,
                 severity,
                 path: package.evidence.first().map(|evidence| evidence.path.clone()).unwrap_or_default(),
+                suppressed: Vec::new(),
             });
         }
     }

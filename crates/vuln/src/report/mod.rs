@@ -7,6 +7,7 @@
 
 mod advice;
 pub mod harbor;
+mod ignored;
 mod junit;
 mod licenses;
 mod row;
@@ -16,7 +17,7 @@ mod vdr;
 
 use serde::{Deserialize, Serialize};
 
-pub use advice::{Advice, base_advice};
+pub use advice::{Advice, base_advice, base_layers};
 pub use junit::junit;
 pub use licenses::{LicenseFinding, license_findings};
 pub use row::{Row, Section};
@@ -25,7 +26,7 @@ pub use table::table;
 pub use vdr::vdr;
 
 use crate::db::StaleFeed;
-use crate::matching::{self, SuppressionKind};
+use crate::matching::{self, Suppression, SuppressionKind};
 use crate::misconfig;
 use crate::secrets::SecretFinding;
 use crate::{Distro, Problem, Severity};
@@ -60,6 +61,9 @@ pub struct MalwareFinding {
     /// Layer (diffID) that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<oci::Digest>,
+    /// Why it does not count; empty: it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppression>,
 }
 
 /// The result of a scan.
@@ -90,6 +94,9 @@ pub struct ScanReport {
     /// Outdated packages; absent when not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outdated: Option<matching::Outdated>,
+    /// What another base image would change; absent when not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Advice>,
     /// Feeds of the database that were not renewed for longer than allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale_feeds: Vec<StaleFeed>,

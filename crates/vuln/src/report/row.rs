@@ -60,6 +60,8 @@ pub struct Row {
     pub version: String,
     /// Repairing versions, in order.
     pub fixed: Vec<String>,
+    /// Subscription that the repairing versions need.
+    pub needs: Option<&'static str>,
     /// Status or class.
     pub status: String,
     /// One line.
@@ -81,10 +83,8 @@ impl Row {
             [] => format!("no fixed version is known ({})", finding.status.name()),
             versions => format!("update to {}", versions.join(" or ")),
         };
-        let excuse = |entry: &matching::Suppression| {
-            let source = if entry.source.is_empty() { String::new() } else { format!(" ({})", entry.source) };
-            format!("{}{source}", entry.reason)
-        };
+        let needs = finding.needs();
+        let help = needs.map_or(help.clone(), |needs| format!("{help} ({needs})"));
         Self {
             section: Section::Vulnerability,
             id: finding.id.clone(),
@@ -92,12 +92,13 @@ impl Row {
             subject: finding.package.clone(),
             version: finding.version.clone(),
             fixed,
+            needs,
             status: finding.status.name().to_owned(),
             title: finding.title.clone(),
             help,
             path: finding.evidence.first().map(|evidence| evidence.path.clone()).unwrap_or_default(),
             lines: None,
-            suppressed: finding.suppressed.first().map(excuse),
+            suppressed: excuse(&finding.suppressed),
         }
     }
 
@@ -110,12 +111,13 @@ impl Row {
             subject: finding.path.clone(),
             version: String::new(),
             fixed: Vec::new(),
+            needs: None,
             status: if finding.verified { "verified form".into() } else { "matched".into() },
             title: format!("{}: {}{place}", finding.title, finding.masked),
             help: "revoke the secret, remove it from every layer and pass it at run time".into(),
             path: finding.path.clone(),
             lines: Some((finding.line, finding.line)),
-            suppressed: None,
+            suppressed: excuse(&finding.suppressed),
         }
     }
 
@@ -129,12 +131,13 @@ impl Row {
             subject: finding.path.clone(),
             version: String::new(),
             fixed: Vec::new(),
+            needs: None,
             status: finding.aliases.join(", "),
             title: format!("{}{message}", finding.title),
             help: finding.remedy.clone(),
             path: finding.path.clone(),
             lines: finding.lines,
-            suppressed: None,
+            suppressed: excuse(&finding.suppressed),
         }
     }
 
@@ -146,12 +149,13 @@ impl Row {
             subject: finding.package.clone(),
             version: finding.version.clone(),
             fixed: Vec::new(),
+            needs: None,
             status: finding.class.name().to_owned(),
             title: format!("{} is {}", finding.license, finding.class.name()),
             help: "decide whether this licence may be used, and record it in the policy".into(),
             path: finding.path.clone(),
             lines: None,
-            suppressed: None,
+            suppressed: excuse(&finding.suppressed),
         }
     }
 
@@ -163,12 +167,13 @@ impl Row {
             subject: finding.path.clone(),
             version: String::new(),
             fixed: Vec::new(),
+            needs: None,
             status: finding.digest.to_string(),
             title: format!("known malware `{}`", finding.name),
             help: "do not run this image; find out how the file came into it".into(),
             path: finding.path.clone(),
             lines: None,
-            suppressed: None,
+            suppressed: excuse(&finding.suppressed),
         }
     }
 
@@ -180,6 +185,7 @@ impl Row {
             subject: finding.package.clone(),
             version: finding.version.clone(),
             fixed: vec![finding.newest.clone()],
+            needs: None,
             status: finding.behind.name().to_owned(),
             title: format!(
                 "{} {} is outdated, {} is the newest",
@@ -191,4 +197,11 @@ impl Row {
             suppressed: None,
         }
     }
+}
+
+/// The first reason not to count a finding, with who gave it.
+fn excuse(suppressed: &[matching::Suppression]) -> Option<String> {
+    let entry = suppressed.first()?;
+    let source = if entry.source.is_empty() { String::new() } else { format!(" ({})", entry.source) };
+    Some(format!("{}{source}", entry.reason))
 }

@@ -58,6 +58,9 @@ pub fn table(report: &ScanReport, all: bool) -> String {
             let _ = writeln!(out, "{} suppressed (--show-suppressed lists them)", suppressed.len());
         }
     }
+    if let Some(advice) = &report.base {
+        let _ = writeln!(out, "\n{}: {}", advice.base, advice.sentence());
+    }
     let problems =
         report.problems.iter().chain(report.vulnerabilities.iter().flat_map(|found| &found.problems));
     let problems: std::collections::BTreeSet<_> = problems.collect();
@@ -109,7 +112,8 @@ fn cells(out: &mut String, section: Section, rows: &[&Row], all: bool) {
     let (mut head, select): (Vec<&str>, Select) = match section {
         Section::Vulnerability => {
             (vec!["package", "version", "vulnerability", "severity", "fixed in", "title"], |row| {
-                let fixed = if row.fixed.is_empty() { row.status.clone() } else { row.fixed.join(", ") };
+                let needs = row.needs.map(|needs| format!(" ({needs})")).unwrap_or_default();
+                let fixed = if row.fixed.is_empty() { row.status.clone() } else { row.fixed.join(", ") + &needs };
                 vec![
                     row.subject.clone(),
                     row.version.clone(),

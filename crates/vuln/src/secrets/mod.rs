@@ -15,6 +15,7 @@ use serde_json::Value;
 pub use rules::{RulesError, SecretRules};
 
 use crate::Severity;
+use crate::matching::Suppression;
 
 /// Most bytes of one file that are looked at.
 pub const MAX_BYTES: usize = 10 << 20;
@@ -48,6 +49,9 @@ pub struct SecretFinding {
     /// Whether a later layer deletes or replaces the file: it can be read from the image nevertheless.
     #[serde(default)]
     pub deleted: bool,
+    /// Why it does not count; empty: it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suppressed: Vec<Suppression>,
 }
 
 impl SecretRules {
@@ -89,6 +93,7 @@ impl SecretRules {
                     verified,
                     layer: None,
                     deleted: false,
+                    suppressed: Vec::new(),
                 });
             }
         }
