@@ -26,7 +26,7 @@ pub(super) const EXTRACTOR: Extractor = Extractor {
             }
             let mut package = Package::new(PackageKind::Pypi, get("name"), get("version"));
             package.depends_on = dependencies(table);
-            if get("category") == "dev" {
+            if get("category") == "dev" || is_for_development(table) {
                 package.properties.insert("scope".to_owned(), "dev".to_owned());
             }
             found.package(package);
@@ -34,6 +34,12 @@ pub(super) const EXTRACTOR: Extractor = Extractor {
         Ok(())
     }),
 };
+
+/// Groups that the lock names (poetry 2, pdm), none of which is installed with the project itself.
+fn is_for_development(table: &Value) -> bool {
+    let groups = table.get("groups").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    !groups.is_empty() && !groups.iter().any(|group| matches!(group.as_str(), Some("main" | "default")))
+}
 
 /// A table by name (poetry), or a list of strings (pdm) or tables with names (uv).
 fn dependencies(table: &Value) -> Vec<String> {
