@@ -4,7 +4,8 @@
 //! paced load of pulls, which keeps the machine half busy, runs in rounds: quiet, beside the scan of everything, quiet
 //! again. Half of the pulls per second at full load would not be half: one that has to wake somebody up costs twice as
 //! much as one of many. A latency counts from the moment at which its pull was due, so that a server that falls behind
-//! shows it.
+//! shows it. A round is cut into windows of a second, and the median window counts: on a shared machine a stall of some
+//! hundred milliseconds, whoever caused it, otherwise decides the slowest hundredth of a whole round.
 //!
 //! One round more runs beside a thread of *this* process that unpacks the same layers at the lowest priority: what any
 //! such work costs on a machine that is shared with the load generator, whatever the server does.
@@ -42,13 +43,13 @@ pub(crate) struct Args {
     #[arg(long = "against", value_name = "NAME=URL=PID")]
     against: BenchTarget,
     /// Images that are pushed and then scanned; each has a layer of its own.
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=1000))]
     images: u64,
     /// MiB of files in each layer.
     #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u64).range(1..=512))]
     layer_mib: u64,
     /// Length of a round in seconds.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
     /// Connections at once.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
@@ -79,20 +80,47 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let still = state(target)? == "running";
     wait_for(target, "succeeded")?;
     let after = round(target, args, rate)?;
-    let rounds = [("quiet", &before), ("unpacking", &control), ("scanning", &beside), ("quiet", &after)];
-    for (name, latencies) in rounds {
-        let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100] * 1e3;
-        say(format_args!("{name:>9}: p50 {:.2} ms, p99 {:.2} ms, {} pulls", at(50), at(99), latencies.len()));
+    for (name, round) in
+        [("quiet", &before), ("unpacking", &control), ("scanning", &beside), ("quiet", &after)]
+    {
+        let slowest = round.percentiles(99);
+        say(format_args!(
+            "{name:>9}: p50 {:.2} ms, p99 {:.2} ms ({:.2}–{:.2}), {} pulls",
+            round.median_of(50) * 1e3,
+            round.median_of(99) * 1e3,
+            slowest[0] * 1e3,
+            slowest[slowest.len() - 1] * 1e3,
+            round.0.iter().map(Vec::len).sum::<usize>()
+        ));
     }
     ensure!(still, "the scan ended before the round did: give it more --images");
-    let p99 = |latencies: &[f64]| latencies[(latencies.len() - 1) * 99 / 100];
-    let ratio = |latencies: &[f64]| p99(latencies) / p99(&before).max(p99(&after));
+    let quiet = Round(before.0.into_iter().chain(after.0).collect());
+    let ratio = |round: &Round| round.median_of(99) / quiet.median_of(99);
     say(format_args!(
         "p99 while scanning: {:.2} × quiet; beside another process's unpacking {:.2} ×",
         ratio(&beside),
         ratio(&control)
     ));
     Ok(())
+}
+
+/// Latencies of each second of a round, in seconds, each second's sorted.
+struct Round(Vec<Vec<f64>>);
+
+impl Round {
+    /// The median window's percentile.
+    fn median_of(&self, percent: usize) -> f64 {
+        let all = self.percentiles(percent);
+        all[all.len() / 2]
+    }
+
+    /// A percentile of each window, sorted.
+    fn percentiles(&self, percent: usize) -> Vec<f64> {
+        let mut all: Vec<f64> =
+            self.0.iter().map(|window| window[(window.len() - 1) * percent / 100]).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
 }
 
 /// Runs `work` while a thread of the lowest priority unpacks a layer again and again.
@@ -173,8 +201,8 @@ fn ticks() -> anyhow::Result<(f64, f64)> {
     Ok((all - times[3] - times[4], all))
 }
 
-/// Pulls at this rate for the round's length; latencies in seconds, sorted.
-fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Vec<f64>> {
+/// Pulls at this rate for the round's length.
+fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Round> {
     let pause = Duration::from_secs_f64(args.connections as f64 / rate);
     let mut operations: Vec<Operation<'_>> =
         (0..args.connections).map(|n| Operation::new(target, WORK, false, n)).collect();
@@ -183,14 +211,14 @@ fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Vec<f64
     }
     let start = Instant::now();
     let end = start + Duration::from_secs(args.seconds);
-    let results: Vec<anyhow::Result<Vec<f64>>> = std::thread::scope(|scope| {
+    let results: Vec<anyhow::Result<Vec<(f64, f64)>>> = std::thread::scope(|scope| {
         let worker = |(n, operation): (usize, &mut Operation<'_>)| {
             let mut due = start + pause.mul_f64(n as f64 / args.connections as f64);
             let mut latencies = Vec::new();
             while due < end {
                 rest(due.saturating_duration_since(Instant::now()));
                 operation.once()?;
-                latencies.push(due.elapsed().as_secs_f64());
+                latencies.push(((due - start).as_secs_f64(), due.elapsed().as_secs_f64()));
                 due += pause;
             }
             Ok(latencies)
@@ -202,13 +230,18 @@ fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Vec<f64
             .map(|task| task.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked"))))
             .collect()
     });
-    let mut latencies = Vec::new();
+    let mut windows = vec![Vec::new(); usize::try_from(args.seconds)?];
     for result in results {
-        latencies.extend(result?);
+        for (due, latency) in result? {
+            let window = windows.get_mut(due as usize).context("a pull was due after the end")?;
+            window.push(latency);
+        }
     }
-    ensure!(!latencies.is_empty(), "nothing was pulled");
-    latencies.sort_by(f64::total_cmp);
-    Ok(latencies)
+    for window in &mut windows {
+        ensure!(!window.is_empty(), "a second without pulls");
+        window.sort_by(f64::total_cmp);
+    }
+    Ok(Round(windows))
 }
 
 fn state(target: &BenchTarget) -> anyhow::Result<String> {

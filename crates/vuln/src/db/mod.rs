@@ -35,7 +35,7 @@ use crate::version;
 use bytes::u64_at;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 const MAGIC: &[u8; 8] = b"BONDEDA2";
 const HEADER_BYTES: usize = 64;
@@ -227,6 +227,32 @@ impl<'a> Db<'a> {
     pub fn details(&self, at: AdvisoryRef) -> Result<Details, DbError> {
         let segment = self.segment(at)?;
         segment.details(&segment.head(at.advisory)?)
+    }
+
+    /// Visits the texts of several advisories: what is stored together is unpacked once, in the order in which it is
+    /// stored.
+    ///
+    /// # Errors
+    /// [`DbError::Damaged`].
+    pub fn each_details(
+        &self,
+        wanted: &BTreeSet<AdvisoryRef>,
+        visit: &mut dyn FnMut(AdvisoryRef, Details),
+    ) -> Result<(), DbError> {
+        let mut places: Vec<(usize, u32, AdvisoryRef, Head<'a>)> = Vec::with_capacity(wanted.len());
+        for at in wanted {
+            let head = self.head(*at)?;
+            places.push((at.segment, head.block(), *at, head));
+        }
+        places.sort_unstable_by_key(|(segment, block, at, _)| (*segment, *block, *at));
+        for alike in places.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let segment = self.segment(alike[0].2)?;
+            let block = segment.block(alike[0].1)?;
+            for (_, _, at, head) in alike {
+                visit(*at, Segment::details_in(&block, head)?);
+            }
+        }
+        Ok(())
     }
 
     /// The feed that an advisory is of.

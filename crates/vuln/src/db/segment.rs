@@ -112,6 +112,13 @@ pub struct Head<'a> {
     length: u32,
 }
 
+impl Head<'_> {
+    /// The block that holds the advisory's text.
+    pub(super) fn block(&self) -> u32 {
+        self.block
+    }
+}
+
 /// The part of an advisory that only a reader needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -327,18 +334,25 @@ impl<'a> Segment<'a> {
 
     /// The advisory's text; decompresses the block that holds it.
     pub fn details(&self, head: &Head<'_>) -> Result<Details, DbError> {
-        let block = self.block(head.block)?;
+        Self::details_in(&self.block(head.block)?, head)
+    }
+
+    /// The advisory's text, from the block that holds it.
+    pub(super) fn details_in(block: &[u8], head: &Head<'_>) -> Result<Details, DbError> {
         let (start, end) = (head.start as usize, head.start as usize + head.length as usize);
         let bytes = block.get(start..end).ok_or(DbError::Damaged("details beyond the end"))?;
         serde_json::from_slice(bytes).map_err(|_| DbError::Damaged("details"))
     }
 
-    fn block(&self, index: u32) -> Result<Vec<u8>, DbError> {
+    /// A block of texts, unpacked.
+    pub(super) fn block(&self, index: u32) -> Result<Vec<u8>, DbError> {
         let starts = self.sections[BLOCK_STARTS];
         let (start, end) =
             (cell(starts, index as usize, 4)? as usize, cell(starts, index as usize + 1, 4)? as usize);
         let bytes = self.sections[BLOCKS].get(start..end).ok_or(DbError::Damaged("block"))?;
-        zstd::bulk::decompress(bytes, MAX_BLOCK_BYTES)
+        let stated = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+        let size = stated.and_then(|s| usize::try_from(s).ok()).filter(|s| *s <= MAX_BLOCK_BYTES);
+        zstd::bulk::decompress(bytes, size.ok_or(DbError::Damaged("size of a block"))?)
             .map_err(|_| DbError::Damaged("block cannot be decompressed"))
     }
 

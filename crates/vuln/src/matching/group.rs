@@ -8,7 +8,7 @@ use super::finding::{Exploited, Finding, Reason, Score, Suppression, Suppression
 use super::rating::{self, RatedBy, Rating};
 use crate::advisory::import::is_cve;
 use crate::advisory::{NameKind, Status, scope};
-use crate::db::{Db, DbError, Head};
+use crate::db::{AdvisoryRef, Db, DbError, Head};
 use crate::package::{Distro, Package, PackageKind};
 use crate::severity::Severity;
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,13 +107,19 @@ pub(super) fn assessments(
     Ok(out)
 }
 
+/// A finding, and the advisories that may say its title, the best first.
+pub(super) struct Untitled {
+    pub finding: Finding,
+    pub advisories: Vec<AdvisoryRef>,
+}
+
 /// Joins the hits of one package.
 pub(super) fn findings(
     db: &Db<'_>,
     package: &Package,
     distro: Option<&Distro>,
     hits: &[Hit<'_>],
-) -> Result<Vec<Finding>, DbError> {
+) -> Result<Vec<Untitled>, DbError> {
     groups(hits).into_iter().filter_map(|g| finding(db, package, distro, &g).transpose()).collect()
 }
 
@@ -181,7 +187,7 @@ fn finding(
     package: &Package,
     distro: Option<&Distro>,
     group: &Group<'_, '_>,
-) -> Result<Option<Finding>, DbError> {
+) -> Result<Option<Untitled>, DbError> {
     let Some(judged) = judged(db, package.kind, distro, group)? else { return Ok(None) };
     let Judged { assessment, rated_by, ratings, denied, affected } = judged;
     let cves: Vec<&String> = group.names.iter().filter(|n| is_cve(n)).collect();
@@ -206,7 +212,7 @@ fn finding(
         severity_source: rated_by,
         ratings,
         fixed_versions: assessment.fixed_versions,
-        title: title(db, &affected)?,
+        title: String::new(),
         epss,
         exploited,
         source: package.source.as_ref().map(|s| (s.name.clone(), s.version.clone())),
@@ -223,7 +229,7 @@ fn finding(
             until: None,
         });
     }
-    Ok(Some(finding))
+    Ok(Some(Untitled { finding, advisories: affected.iter().map(|h| h.at).collect() }))
 }
 
 fn display_name(package: &Package) -> String {
@@ -246,20 +252,6 @@ fn fixed_versions(kind: PackageKind, hits: &[&Hit<'_>]) -> Vec<String> {
         all.drain(..all.len() - 1);
     }
     all
-}
-
-fn title(db: &Db<'_>, hits: &[&Hit<'_>]) -> Result<String, DbError> {
-    let mut seen = BTreeSet::new();
-    for hit in hits.iter().filter(|h| seen.insert(h.at)).take(4) {
-        let details = db.details(hit.at)?;
-        if !details.summary.is_empty() {
-            return Ok(details.summary);
-        }
-        if let Some(line) = details.details.lines().find(|l| !l.trim().is_empty()) {
-            return Ok(line.trim().chars().take(200).collect());
-        }
-    }
-    Ok(String::new())
 }
 
 #[expect(clippy::zero_sized_map_values, reason = "merged like the others")]

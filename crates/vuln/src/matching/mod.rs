@@ -12,6 +12,7 @@ mod ignore;
 mod outdated;
 mod range;
 mod rating;
+mod titles;
 mod vex;
 
 pub use finding::{Counts, Exploited, Finding, Reason, Report, Score, Suppression, SuppressionKind};
@@ -61,24 +62,27 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
     let products = vex::Products::of(inventory, options.products);
     let all =
         inventory.packages.iter().map(|p| (p, false)).chain(inventory.suppressed.iter().map(|p| (p, true)));
+    let mut findings = Vec::new();
     for (package, owned) in all {
         let mut problems = BTreeSet::new();
         let hits = candidates::hits(db, package, distro, &scopes, &mut problems)?;
         report.problems.extend(problems);
-        for mut finding in group::findings(db, package, distro, &hits)? {
+        for mut untitled in group::findings(db, package, distro, &hits)? {
+            let finding = &mut untitled.finding;
             if owned {
                 finding.suppress(owned_by(package));
             }
-            if let Some(s) = third_party(package, distro, &finding) {
+            if let Some(s) = third_party(package, distro, finding) {
                 finding.suppress(s);
             }
-            vex::apply(&mut finding, package, distro, options.vex, &products);
+            vex::apply(finding, package, distro, options.vex, &products);
             if let Some(ignore) = options.ignore {
-                ignore::apply(&mut finding, package, distro, ignore, options.today);
+                ignore::apply(finding, package, distro, ignore, options.today);
             }
-            report.findings.push(finding);
+            findings.push(untitled);
         }
     }
+    report.findings = titles::titled(db, findings)?;
     report.findings.sort();
     report.findings.dedup();
     report.problems.sort();
@@ -182,7 +186,7 @@ pub fn describe(
     scopes: &[String],
 ) -> Result<Vec<Finding>, DbError> {
     let hits = candidates::hits(db, package, distro, scopes, &mut BTreeSet::new())?;
-    group::findings(db, package, distro, &hits)
+    titles::titled(db, group::findings(db, package, distro, &hits)?)
 }
 
 /// The `(canonical ecosystem, normalised name)` pairs under which [`assess`] looks a package up.

@@ -15,7 +15,7 @@ use metadata::leases::{self, Held as Lease};
 use metadata::model::exposure::{self, Exposing, Unfixed};
 use metadata::{Timestamp, Tx};
 use oci::Digest;
-use vuln::db::Db;
+use vuln::db::{AdvisoryRef, Db, DbError};
 
 use super::duty::IndexDuty;
 use super::{Index, Open, Pointer, View};
@@ -134,13 +134,25 @@ impl Seen<'_> {
     }
 }
 
-/// When a vulnerability was published, by the earliest of its advisories.
-fn published(db: &Db<'_>, id: &str) -> Option<Timestamp> {
-    let all = db.by_id(id).ok()?.into_iter().filter_map(|at| db.details(at).ok()?.published);
-    all.filter_map(|text| text.parse::<Timestamp>().ok()).min()
+/// When each of some vulnerabilities was published, by the earliest of its advisories.
+fn published(db: &Db<'_>, ids: &BTreeSet<String>) -> Result<BTreeMap<String, Timestamp>, DbError> {
+    let mut of: BTreeMap<AdvisoryRef, Vec<&String>> = BTreeMap::new();
+    for id in ids {
+        for at in db.by_id(id)? {
+            of.entry(at).or_default().push(id);
+        }
+    }
+    let mut out: BTreeMap<String, Timestamp> = BTreeMap::new();
+    db.each_details(&of.keys().copied().collect(), &mut |at, details| {
+        let Some(time) = details.published.and_then(|text| text.parse::<Timestamp>().ok()) else { return };
+        for id in &of[&at] {
+            out.entry((*id).clone()).and_modify(|known| *known = time.min(*known)).or_insert(time);
+        }
+    })?;
+    Ok(out)
 }
 
-/// The same of several.
+/// The same, off the threads that answer.
 async fn publications(
     by: &Arc<Current>,
     ids: BTreeSet<String>,
@@ -148,7 +160,7 @@ async fn publications(
     let by = Arc::clone(by);
     let work = tokio::task::spawn_blocking(move || {
         let db = by.db().map_err(JobError::failed)?;
-        Ok(ids.into_iter().filter_map(|id| Some((id.clone(), published(&db, &id)?))).collect())
+        published(&db, &ids).map_err(JobError::failed)
     });
     work.await.map_err(JobError::retry)?
 }

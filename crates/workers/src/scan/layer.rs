@@ -131,7 +131,7 @@ pub(super) async fn read(
         runtime: Handle::current(),
         failed: AtomicBool::default(),
     };
-    let (rules, allowed) = (secret_rules()?, scanner.settings.layer_timeout);
+    let (rules, allowed) = (secret_rules().await?, scanner.settings.layer_timeout);
     let (_stop, stopped) = StopOnDrop::new();
     let work = quietly("scan-layer", move || {
         let read = catalogue(&layer, &rules, allowed, &stopped);

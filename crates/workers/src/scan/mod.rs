@@ -148,9 +148,10 @@ impl Scanner {
     }
 }
 
-/// What looks like a secret: made when it is first needed, since it takes some 10 MiB for good.
-fn secret_rules() -> Result<Arc<SecretRules>, JobError> {
-    SecretRules::embedded().map_err(JobError::failed)
+/// What looks like a secret: made when it is first needed, since it takes some 10 MiB for good and some time.
+async fn secret_rules() -> Result<Arc<SecretRules>, JobError> {
+    let made = tokio::task::spawn_blocking(SecretRules::embedded).await;
+    made.map_err(JobError::retry)?.map_err(JobError::failed)
 }
 
 /// An error with its causes, as one line.

@@ -138,7 +138,7 @@ impl Parts {
             allowed: Vec::new(),
             now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
             max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
-            rules: secret_rules()?,
+            rules: secret_rules().await?,
         })
     }
 

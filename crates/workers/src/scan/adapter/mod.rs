@@ -141,7 +141,7 @@ impl AdapterJob {
     ) -> Result<Bytes, JobError> {
         context.info(format!("reading layer {digest}"));
         let (remote, path) = (Arc::clone(&fetched.remote), layer.path.clone());
-        let rules = secret_rules()?;
+        let rules = secret_rules().await?;
         let left = ALLOWANCE.time.saturating_sub(fetched.begun.elapsed());
         let allowed = self.0.settings.layer_timeout.min(left);
         let (_stop, stopped) = StopOnDrop::new();
