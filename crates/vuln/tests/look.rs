@@ -26,7 +26,7 @@ fn malware_is_found_in_files_that_extractors_read_too_whatever_their_size() {
     for (path, beginning) in beginnings {
         for length in [beginning.len(), size] {
             let mut content = beginning.to_vec();
-            content.resize(length, b' ');
+            content.resize(length, 0);
             let list = MalwareList::parse(&format!("{} Evil.Tool\n", Digest::sha256(&content).hex()));
             let list = list.expect("a list");
             let interest = Interest { malware: Some(&list), ..Interest::default() };
