@@ -241,3 +241,21 @@ impl FileVisitor for Look<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malware_list_has_a_digest_on_every_line() {
+        let hex = Digest::sha256(b"x").hex();
+        let text = format!("# names\n\n{hex}  Evil.Tool \nsha256:{}\n", hex.to_uppercase());
+        let list = MalwareList::parse(&text).expect("a list");
+        assert_eq!(
+            list.0.get(&Digest::sha256(b"x")).map(String::as_str),
+            Some("listed file"),
+            "the last counts"
+        );
+        assert_eq!(MalwareList::parse(&format!("{hex} a\n{hex}\nabc b\n")).err().map(|e| e.line), Some(3));
+    }
+}

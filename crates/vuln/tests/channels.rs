@@ -138,9 +138,7 @@ fn builds_of_another_kind_mean_only_packages_of_that_kind() {
 
 #[test]
 fn a_release_mixed_with_edge_is_looked_up_in_both() {
-    let record = |ecosystem: &str, id: &str| {
-        ubuntu(id, &[], &[(ecosystem, "curl", Some("8.20.0-r0"))])
-    };
+    let record = |ecosystem: &str, id: &str| ubuntu(id, &[], &[(ecosystem, "curl", Some("8.20.0-r0"))]);
     let apk = || vec![Package::new(PackageKind::Apk, "curl", "8.10.0-r0")];
     let scan = |feeds: &[Value], channel: Option<&str>| {
         let distro = Distro {

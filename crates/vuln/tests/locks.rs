@@ -46,7 +46,12 @@ fn every_statement_is_read_and_nothing_else() {
                 needs.clone_from(&package.depends_on);
             }
             let needs = if needs.is_empty() { String::new() } else { format!(" < {}", needs.join(" ")) };
-            format!("{} {} {}{dev}{needs}", kind.as_str().expect("a word"), package.full_name(), package.version)
+            format!(
+                "{} {} {}{dev}{needs}",
+                kind.as_str().expect("a word"),
+                package.full_name(),
+                package.version
+            )
         };
         let found: BTreeSet<String> = inventory.packages.iter().map(line).collect();
         assert_eq!(found, wanted, "{directory}");

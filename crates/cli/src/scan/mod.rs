@@ -107,7 +107,7 @@ pub struct ScanArgs {
     /// Rules of what not to count, of any scanner, one identifier per line or YAML [default: .bondedignore or .trivyignore, if it exists].
     #[arg(long, value_name = "FILE")]
     ignorefile: Option<PathBuf>,
-    /// More secret rules, in the form of the documentation.
+    /// More secret rules, in the form of the documentation; one with the identifier of another takes its place.
     #[arg(long, value_name = "FILE")]
     secret_rules: Option<PathBuf>,
     /// List of malware: lines of `SHA256 NAME`.
@@ -151,7 +151,7 @@ pub(crate) fn run(args: ScanArgs) -> anyhow::Result<Outcome> {
     }
     let rules = match &args.secret_rules {
         Some(path) => std::sync::Arc::new(
-            SecretRules::parse(&read_text(path)?).with_context(|| path.display().to_string())?,
+            SecretRules::with(&read_text(path)?).with_context(|| path.display().to_string())?,
         ),
         None => SecretRules::embedded()?,
     };
@@ -305,7 +305,10 @@ fn judge(
         output::note(&format!("bonded: {base}: {}", advice.sentence()));
         // A base that cannot be judged would look like one without findings.
         report.problems.extend(
-            theirs.problems.into_iter().map(|it| Problem { message: format!("{base}: {}", it.message), ..it }),
+            theirs
+                .problems
+                .into_iter()
+                .map(|it| Problem { message: format!("{base}: {}", it.message), ..it }),
         );
         report.base = Some(advice);
     }

@@ -405,8 +405,7 @@ pub fn of_distro(distro: &Distro) -> Vec<String> {
         // Whether extended maintenance is enabled or not: what is repaired only there is not repaired without it.
         "ubuntu" => vec![format!("Ubuntu:{version}"), format!("Ubuntu:Pro:{version}")],
         "alpine" | "postmarketos" => {
-            let release =
-                canonical(&format!("Alpine:{}", if version.is_empty() { "edge" } else { version }));
+            let release = canonical(&format!("Alpine:{}", if version.is_empty() { "edge" } else { version }));
             // Which packages come from edge, an installation does not say.
             let edge = (distro.channel.as_deref() == Some("edge")).then(|| "Alpine:edge".to_owned());
             let edge = edge.filter(|edge| *edge != release);

@@ -64,7 +64,7 @@ pub use cataloguer::{Cataloguer, FileInfo};
 pub(crate) use found::{Found, ParseError, ParseResult};
 
 /// Version of everything that decides a [`crate::layer::LayerResult`]: raise it with any change of an extractor.
-pub const CATALOGUER_VERSION: u32 = 3;
+pub const CATALOGUER_VERSION: u32 = 4;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -37,7 +37,8 @@ pub(super) const EXTRACTOR: Extractor = Extractor {
                 .and_then(super::npm_lock::integrity);
             package.hashes = hash.into_iter().collect();
             let needs = needs(entry).map(|(name, _)| name.clone());
-            package.depends_on = needs.chain(snapshots.needs(key)).collect::<BTreeSet<_>>().into_iter().collect();
+            package.depends_on =
+                needs.chain(snapshots.needs(key)).collect::<BTreeSet<_>>().into_iter().collect();
             let dev = entry.get("dev").and_then(Value::as_bool) == Some(true);
             if dev || snapshots.is_for_development(key) {
                 package.properties.insert("scope".to_owned(), "dev".to_owned());

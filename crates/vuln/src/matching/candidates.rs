@@ -83,7 +83,8 @@ pub(super) fn hits<'a>(
 fn drop_idle(hits: &mut Vec<Hit<'_>>) {
     let names = |hit: &Hit<'_>| {
         let head = &hit.head;
-        let all = std::iter::once(head.id).chain(head.aliases.iter().copied()).chain(head.upstream.iter().copied());
+        let all =
+            std::iter::once(head.id).chain(head.aliases.iter().copied()).chain(head.upstream.iter().copied());
         all.map(str::to_owned).collect::<Vec<_>>()
     };
     let open: HashSet<String> = hits.iter().filter(|hit| !hit.repaired).flat_map(names).collect();

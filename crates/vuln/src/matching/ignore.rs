@@ -311,7 +311,10 @@ mod tests {
         assert!(IgnoreFile::parse("x.yaml", "vulnerabilites:\n  - id: CVE-1\n").is_err(), "a misspelt list");
         assert!(IgnoreFile::parse("x.yaml", "secrets:\n  - id: a\n    path: b\n").is_err(), "another key");
         assert!(IgnoreFile::parse("x.yaml", "secrets:\n  - id: a\n    purls: [pkg:npm/a]\n").is_err());
-        assert_eq!(["DS002", "AVD-KSV-0014", "CIS-4.1", "BD-IMG-001"].map(check_number), ["DS-0002", "KSV-0014", "CIS-4.1", "BD-IMG-001"]);
+        assert_eq!(
+            ["DS002", "AVD-KSV-0014", "CIS-4.1", "BD-IMG-001"].map(check_number),
+            ["DS-0002", "KSV-0014", "CIS-4.1", "BD-IMG-001"]
+        );
     }
 
     #[test]

@@ -115,7 +115,8 @@ fn unknown_languages(db: &Db<'_>, inventory: &Inventory) -> Vec<Problem> {
     for ecosystem in ecosystems.filter(|e| scope::is_published(e) && !db.knows_scope(e)) {
         *unknown.entry(ecosystem).or_default() += 1;
     }
-    let problem = |(ecosystem, count)| unjudged(&format!("{count} packages of {ecosystem}"), "this ecosystem");
+    let problem =
+        |(ecosystem, count)| unjudged(&format!("{count} packages of {ecosystem}"), "this ecosystem");
     unknown.into_iter().map(problem).collect()
 }
 

@@ -122,9 +122,11 @@ pub fn is_official(distro: Option<&Distro>, package: &Package) -> bool {
 
 /// `Name <local@lists.debian.org>`, in lower case.
 fn has_own_address(supplier: &str) -> bool {
-    let address = supplier.rsplit_once('<').map_or(supplier, |(_, rest)| rest).trim_end().trim_end_matches('>');
+    let address =
+        supplier.rsplit_once('<').map_or(supplier, |(_, rest)| rest).trim_end().trim_end_matches('>');
     let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let below = |own: &str| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let below =
+        |own: &str| domain.strip_suffix(own).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     DEB_DOMAINS.into_iter().any(below)
 }
 
@@ -146,7 +148,10 @@ mod tests {
         assert!(!by("Puppet Labs <info@puppet.example>", "1"));
         assert!(!by("NVIDIA <x@notdebian.org>", "1"));
         assert!(!by("nvidia <debian.org>", "1"), "no address");
-        assert!(!by("Debian PHP Maintainers <team+pkg-php@tracker.debian.org>", "8.3.1+deb.sury.org~jammy+1"));
+        assert!(!by(
+            "Debian PHP Maintainers <team+pkg-php@tracker.debian.org>",
+            "8.3.1+deb.sury.org~jammy+1"
+        ));
     }
 
     #[test]

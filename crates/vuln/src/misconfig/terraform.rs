@@ -43,7 +43,8 @@ fn resources(path: &str, body: &Value, line: impl Fn(&str, &str) -> Option<usize
         for (name, bodies) in labelled(Some(named)) {
             let lines = line(kind, name).map(|line| (line, line));
             let several = bodies.as_array().map_or(std::slice::from_ref(bodies), Vec::as_slice);
-            for rule in rules_of("terraform").iter().filter(|rule| rule.on.iter().any(|entry| entry == kind)) {
+            for rule in rules_of("terraform").iter().filter(|rule| rule.on.iter().any(|entry| entry == kind))
+            {
                 if several.iter().any(|resource| rule.violated(resource, &[("file", body)])) {
                     out.push(rule.finding(path, lines, &format!("resource `{kind}.{name}`")));
                 }

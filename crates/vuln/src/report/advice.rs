@@ -39,7 +39,8 @@ impl Advice {
 /// How many layers of an image are its base's: those below the last `CMD` that something was put on; without one, the
 /// lowest.
 pub fn base_layers(config: &Value, layers: usize) -> usize {
-    let entries: Vec<&Value> = config.get("history").and_then(Value::as_array).into_iter().flatten().collect();
+    let entries: Vec<&Value> =
+        config.get("history").and_then(Value::as_array).into_iter().flatten().collect();
     let is_empty = |entry: &Value| entry.get("empty_layer").and_then(Value::as_bool) == Some(true);
     let is_command = |entry: &Value| {
         let made = entry.get("created_by").and_then(Value::as_str).unwrap_or_default();

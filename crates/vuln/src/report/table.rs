@@ -113,7 +113,8 @@ fn cells(out: &mut String, section: Section, rows: &[&Row], all: bool) {
         Section::Vulnerability => {
             (vec!["package", "version", "vulnerability", "severity", "fixed in", "title"], |row| {
                 let needs = row.needs.map(|needs| format!(" ({needs})")).unwrap_or_default();
-                let fixed = if row.fixed.is_empty() { row.status.clone() } else { row.fixed.join(", ") + &needs };
+                let fixed =
+                    if row.fixed.is_empty() { row.status.clone() } else { row.fixed.join(", ") + &needs };
                 vec![
                     row.subject.clone(),
                     row.version.clone(),

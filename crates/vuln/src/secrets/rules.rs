@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::verify::{self, Verify};
 use crate::Severity;
 
+const EMBEDDED: &str = include_str!("../../data/secrets/rules.toml");
 /// Largest compiled expression in bytes.
 const MAX_REGEX_BYTES: usize = 8 << 20;
 
@@ -94,16 +95,25 @@ impl SecretRules {
         if let Some(rules) = COMPILED.get() {
             return Ok(rules.clone());
         }
-        let rules = Arc::new(Self::parse(include_str!("../../data/secrets/rules.toml"))?);
+        let rules = Arc::new(Self::compile(toml::from_str(EMBEDDED)?)?);
         Ok(COMPILED.get_or_init(|| rules).clone())
     }
 
-    /// Rules of a file of the embedded one's form.
+    /// The embedded rules and those of a file of the same form; one with the identifier of an embedded rule takes its
+    /// place.
     ///
     /// # Errors
     /// The file is malformed or a rule cannot be used.
-    pub fn parse(text: &str) -> Result<Self, RulesError> {
-        let file: File = toml::from_str(text)?;
+    pub fn with(text: &str) -> Result<Self, RulesError> {
+        let (mut file, own): (File, File) = (toml::from_str(EMBEDDED)?, toml::from_str(text)?);
+        file.rule.retain(|rule| own.rule.iter().all(|other| other.id != rule.id));
+        file.rule.extend(own.rule);
+        file.allow.paths.extend(own.allow.paths);
+        file.allow.values.extend(own.allow.values);
+        Self::compile(file)
+    }
+
+    fn compile(file: File) -> Result<Self, RulesError> {
         let mut rules = Vec::new();
         let mut keywords = Vec::new();
         let mut owner = Vec::new();
