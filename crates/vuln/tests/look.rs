@@ -59,7 +59,7 @@ fn directories_that_everybody_may_write_to_are_found_and_a_later_mode_decides() 
     let paths = |seen: &Seen| -> Vec<(String, String)> {
         seen.misconfigurations.iter().map(|f| (f.id.clone(), f.path.clone())).collect()
     };
-    let alone = combine(&[lower.clone()], vec![seen.clone()]);
+    let alone = combine(std::slice::from_ref(&lower), vec![seen.clone()]);
     assert_eq!(paths(&alone), [("BD-FS-002".to_owned(), "srv/open".to_owned())]);
 
     let (same, again) = look(&layer(&open), interest);
