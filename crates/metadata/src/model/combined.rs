@@ -1,6 +1,8 @@
 //! What scanners other than ours said, and the verdicts where not our own scan alone decides. Both are of one repository:
 //! what is known there by other scanners and uploads is nobody else's business.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use oci::Digest;
 
@@ -13,6 +15,13 @@ use crate::tx::{Expect, Tx};
 use crate::value::{Row, Value};
 use crate::{Timestamp, params};
 
+/// Of a manifest `m` of a repository `r`: our own scan alone does not decide there.
+macro_rules! not_ours_alone {
+    () => {
+        "(EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json')) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att'))"
+    };
+}
+
 crate::statements! {
     REPORTS = Read "SELECT scanner, reason, attempted_at, job, reported_at, content FROM scanner_report WHERE repository_id = $1 AND digest = $2 ORDER BY scanner";
     HEARD = Read "SELECT scanner FROM scanner_report WHERE repository_id = $1 AND digest = $2 ORDER BY scanner";
@@ -22,7 +31,8 @@ crate::statements! {
     FIND = Read "SELECT digest, id, status, reason, judged_at, job, judged_at, advisories, critical, high, medium, low, negligible, unknown, details FROM combined_scan WHERE repository_id = $1 AND digest IN (SELECT value FROM bonded_texts($2))";
     PUT = Write "INSERT INTO combined_scan (repository_id, digest, id, status, reason, judged_at, job, advisories, critical, high, medium, low, negligible, unknown, details, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (repository_id, digest) DO UPDATE SET status = excluded.status, reason = excluded.reason, judged_at = excluded.judged_at, job = excluded.job, advisories = excluded.advisories, critical = excluded.critical, high = excluded.high, medium = excluded.medium, low = excluded.low, negligible = excluded.negligible, unknown = excluded.unknown, details = excluded.details, tx = excluded.tx";
     DELETE = Write "DELETE FROM combined_scan WHERE repository_id = $1 AND digest = $2";
-    CONCERNED = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND (EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json')) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att')) AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
+    CONCERNED = Read { shared: concat!("SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND ", not_ours_alone!(), " AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3") };
+    CONCERNED_AMONG = Read { shared: concat!("SELECT DISTINCT m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest IN (SELECT value FROM bonded_texts($1)) AND ", not_ours_alone!()) };
     PLACE = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.repository_id = $1 AND m.digest = $2";
     IMAGES_OF = Scan "SELECT m.repository_id, m.digest FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE ($1 = 0 OR r.project_id = $1) AND m.height = 0 AND (m.repository_id > $2 OR (m.repository_id = $2 AND m.digest > $3)) ORDER BY m.repository_id, m.digest LIMIT $4";
     DIGESTS = Scan "SELECT digest FROM (SELECT digest FROM combined_scan WHERE digest > $1 UNION SELECT digest FROM scanner_report WHERE digest > $1) AS d ORDER BY digest LIMIT $2";
@@ -134,6 +144,15 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Place>, StoreError> {
         self.rows(&CONCERNED, &params![digest, last, limit]).await?.iter().map(place).collect()
+    }
+
+    /// Those of some artifacts that a repository holds of which the same is true.
+    pub async fn with_scanners<'a>(
+        &self,
+        digests: impl IntoIterator<Item = &'a Digest>,
+    ) -> Result<BTreeSet<Digest>, StoreError> {
+        let digests = Value::texts(digests.into_iter().map(Digest::to_string));
+        self.rows(&CONCERNED_AMONG, &[digests]).await?.iter().map(|row| row.digest(0)).collect()
     }
 
     /// A repository, if it holds an artifact.

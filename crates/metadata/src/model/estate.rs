@@ -4,6 +4,7 @@ use oci::Digest;
 
 use super::ProjectId;
 use super::catalog::containing;
+use super::scan::Verdict;
 use crate::error::StoreError;
 use crate::params;
 use crate::store::Store;
@@ -16,6 +17,7 @@ crate::statements! {
     MARK_ALL = Write "INSERT INTO estate_dirty (digest, tx) SELECT digest, $1 FROM scan WHERE judged_at IS NOT NULL ON CONFLICT (digest) DO UPDATE SET tx = excluded.tx";
     CLEAN = Write "DELETE FROM estate_dirty WHERE digest = $1 AND tx = $2";
     UP_TO_DATE = Write "UPDATE scan SET advisories = $2 WHERE judged_at IS NOT NULL AND advisories = $1 AND digest IN (SELECT value FROM bonded_texts($3)) AND NOT EXISTS (SELECT 1 FROM estate_dirty d WHERE d.digest = scan.digest)";
+    RECOUNT = Write "UPDATE scan SET judged_at = $3, advisories = $4, worst = $5, critical = $6, high = $7, medium = $8, low = $9, negligible = $10, unknown = $11, details = $12, tx = $13 WHERE digest = $1 AND advisories = $2 AND judged_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM estate_dirty d WHERE d.digest = scan.digest)";
     OF_REPOSITORY = Scan "SELECT DISTINCT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id WHERE r.full_name = $1 AND r.project_id IN (SELECT value FROM bonded_ints($2)) LIMIT $3";
     OF_REPOSITORIES = Scan "SELECT DISTINCT m.digest, r.project_id FROM repository r JOIN manifest m ON m.repository_id = r.id WHERE r.full_name LIKE $1 ESCAPE '!' AND r.project_id IN (SELECT value FROM bonded_ints($2)) LIMIT $3";
     PLACES = Read "SELECT m.digest, r.project_id, r.full_name, t.name FROM manifest m JOIN repository r ON r.id = m.repository_id LEFT JOIN tag t ON t.repository_id = m.repository_id AND t.digest = m.digest WHERE m.digest IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) UNION SELECT c.child, r.project_id, r.full_name, t.name FROM manifest_child c JOIN repository r ON r.id = c.repository_id JOIN tag t ON t.repository_id = c.repository_id AND t.digest = c.parent WHERE c.child IN (SELECT value FROM bonded_texts($1)) AND r.project_id IN (SELECT value FROM bonded_ints($3)) ORDER BY 1, 3, 4 LIMIT $2";
@@ -101,4 +103,30 @@ pub fn clean(tx: &mut Tx, digest: &Digest, mark: i64) {
 pub fn up_to_date(tx: &mut Tx, from: i64, to: i64, digests: &[Digest]) {
     let list = Value::texts(digests.iter().map(Digest::to_string));
     tx.step(&UP_TO_DATE, [from.into(), to.into(), list], Expect::Any);
+}
+
+/// Replaces the verdict on an artifact by the advisories `from`, unless another one was given meanwhile or its place in
+/// the index is out of date.
+pub fn recount(tx: &mut Tx, digest: &Digest, from: i64, verdict: &Verdict) {
+    let by = tx.id();
+    let [critical, high, medium, low, negligible, unknown] = verdict.counts.ints();
+    tx.step(
+        &RECOUNT,
+        params![
+            digest,
+            from,
+            verdict.judged_at,
+            verdict.advisories,
+            verdict.counts.worst(),
+            critical,
+            high,
+            medium,
+            low,
+            negligible,
+            unknown,
+            verdict.details.to_text(),
+            by
+        ],
+        Expect::Any,
+    );
 }

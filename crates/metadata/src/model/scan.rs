@@ -107,7 +107,7 @@ impl SeverityCounts {
     }
 
     /// The rank of the worst: 6 for critical to 1 for not rated, 0 for none.
-    fn worst(&self) -> i64 {
+    pub(super) fn worst(&self) -> i64 {
         let ranked = [self.unknown, self.negligible, self.low, self.medium, self.high, self.critical];
         (1..).zip(ranked).filter(|(_, count)| *count > 0).map(|(rank, _)| rank).max().unwrap_or(0)
     }

@@ -16,7 +16,7 @@ use workers::scan::{
     JudgeJob, RecombineJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
-use workers::{Job as _, JobError, Runner};
+use workers::{Job as _, JobError, Runner, RunnerBuilder};
 
 use crate::config::Config;
 
@@ -34,10 +34,10 @@ pub fn runner(
     registry: &Arc<Registry>,
     index: &Arc<Index>,
     config: &Config,
-) -> Result<Arc<Runner>, JobError> {
+) -> Result<RunnerBuilder, JobError> {
     let scanner = index.scanner();
     let checkpoint = CheckpointDuty::new(Arc::clone(registry), config.checkpoint.interval.std());
-    let builder = Runner::builder(registry.store().clone())?
+    Ok(Runner::builder(registry.store().clone())?
         .job(CollectJob(Arc::clone(registry)))
         .job(ScrubJob(Arc::clone(registry)))
         .job(FsckJob(Arc::clone(registry)))
@@ -58,8 +58,7 @@ pub fn runner(
         .reaction("scanners_chosen", scan::on_choice)
         .duty(checkpoint)
         .duty(SealDuty(Arc::clone(registry)))
-        .duty(IndexDuty(Arc::clone(index)));
-    Ok(builder.build())
+        .duty(IndexDuty(Arc::clone(index))))
 }
 
 /// Starts the runner and what feeds it; they end when `shutdown` is cancelled.
@@ -70,7 +69,7 @@ pub(super) fn start(
     shutdown: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
-    let runner = runner(registry, index, config)?;
+    let runner = runner(registry, index, config)?.build();
     let stop = shutdown.clone();
     let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
     if config.gc.enabled {

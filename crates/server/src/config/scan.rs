@@ -27,7 +27,7 @@ pub struct Scan {
     /// Forms of bills of materials that are attached to images, where the project does not decide otherwise: `spdx-json`,
     /// `spdx3-json`, `cyclonedx-json`, each with a version (`cyclonedx-json@1.6`) where it has several. Empty: none.
     pub sbom: Vec<String>,
-    /// Key that signs them as attestations, beside the documents themselves: ECDSA on P-256 as PKCS#8 in a PEM file.
+    /// Key that signs those in JSON as attestations, beside the documents themselves: ECDSA on P-256 as PKCS#8 in a PEM file.
     pub attest_key_file: Option<PathBuf>,
     /// Address under which other scanners pull from this registry (`http(s)://HOST[:PORT]`); `server.external_url` when not
     /// said.

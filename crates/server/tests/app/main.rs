@@ -12,6 +12,7 @@ mod conditions;
 mod images;
 mod listing;
 mod matrix;
+mod news;
 mod openapi;
 mod requests;
 mod scan;

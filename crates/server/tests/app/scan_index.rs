@@ -55,3 +55,29 @@ async fn an_index_has_a_bill_of_what_its_images_contain_once_all_are_read() {
     let made = app.get(&path).await.expect(StatusCode::OK).json();
     assert_eq!(names(&made), names(&bill));
 }
+
+#[tokio::test]
+async fn a_part_of_an_index_does_not_pass_for_all_of_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = TestApp::with(|config| {
+        config.scan.on_push = true;
+        config.server.data_dir = dir.path().join("data");
+    })
+    .await;
+    app.project("team", Visibility::Private).await;
+    let image = push(&app, "team/app", "amd64", &[left_pad("1.2.0")]).await;
+    let child = |kind: &str, digest: &Digest| json!({ "mediaType": kind, "digest": digest, "size": 1 });
+    let index = |children: &[Value]| json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children });
+    let absent = child(MANIFEST, &Digest::sha256(b"absent"));
+    let sparse = index(&[child(MANIFEST, &image), absent.clone()]);
+    let sparse = put(&app, "team/app", "sparse", INDEX, &sparse).await;
+    // What a builder attests may be left behind.
+    let mut attestation = absent;
+    attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+    let inner = index(&[child(MANIFEST, &image), attestation]);
+    let inner = put(&app, "team/app", "inner", INDEX, &inner).await;
+    let outer = put(&app, "team/app", "outer", INDEX, &index(&[child(INDEX, &inner)])).await;
+    app.idle().await;
+    let attached = async |digest: &Digest| crate::scan::referrers(&app, "team/app", digest).await.len();
+    assert_eq!((attached(&sparse).await, attached(&inner).await, attached(&outer).await), (0, 1, 1));
+}

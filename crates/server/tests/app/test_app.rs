@@ -1,7 +1,7 @@
 //! [`TestApp`]: the application as `bonded serve` composes it, on stores in memory.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, Request, StatusCode};
 use metadata::model::PrincipalId;
 use metadata::model::access::{self, PrincipalRow};
 use metadata::model::principal;
+use metadata::outbox::Event;
 use metadata::{Engine, ManualClock, SeededRandom, Sqlite, Store};
 use policy::{Role, Visibility};
 use registry::admin::{ADMIN, NewProject, ProjectRef, plain};
@@ -51,6 +52,9 @@ impl Observer for Unwatched {
     fn ended(&self, _: &Outcome<'_>) {}
 }
 
+/// Events that a story may ask for.
+type Told = Arc<Mutex<Vec<Event>>>;
+
 /// The application in one process. Dropped with work left over, it fails its test: end with [`TestApp::idle`].
 pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
@@ -59,6 +63,7 @@ pub(crate) struct TestApp {
     pub(crate) blobs: Arc<MemoryBlobs>,
     config: Arc<Config>,
     pub(crate) runner: Arc<Runner>,
+    told: Told,
     router: Router,
     ids: RequestIds,
 }
@@ -121,8 +126,24 @@ impl TestApp {
         metrics.watch_damage(registry.damage().clone());
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
         let router = shared.router().merge(ops::router(health, metrics, access));
-        let runner = app::runner(&registry, &index, &config).expect("a runner");
-        Self { clock, registry, engine, blobs, config, runner, router, ids: RequestIds::new(seed) }
+        let told = Told::default();
+        let mut runner = app::runner(&registry, &index, &config).expect("a runner");
+        for kind in ["advisory_matched", "saved_search_changed", "verdict_changed"] {
+            let told = Arc::clone(&told);
+            runner = runner.reaction(kind, move |event| {
+                told.lock().expect("the events").push(event.clone());
+                Ok(Vec::new())
+            });
+        }
+        let (runner, ids) = (runner.build(), RequestIds::new(seed));
+        Self { clock, registry, engine, blobs, config, runner, told, router, ids }
+    }
+
+    /// The events of a kind that were dispatched, each with its project: what they say.
+    pub(crate) fn told(&self, kind: &str) -> Vec<(Option<i64>, Value)> {
+        let told = self.told.lock().expect("the events");
+        let of_kind = told.iter().filter(|event| event.kind == kind);
+        of_kind.map(|it| (it.project, serde_json::from_str(&it.payload).expect("JSON"))).collect()
     }
 
     /// Moves the clock, as the background does compares the access facts.

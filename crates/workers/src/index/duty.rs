@@ -12,7 +12,6 @@ use ::estate::findings::{self, Changed, Delta, Findings};
 use ::estate::{Below, Estate, Writer, merge};
 use metadata::jobs;
 use metadata::leases::{self, Held};
-use metadata::model::scan::ScanStatus;
 use metadata::model::{RepositoryId, estate};
 use metadata::{Store, outbox};
 use oci::Digest;
@@ -20,6 +19,7 @@ use vuln::Inventory;
 use vuln::db::Db;
 
 use super::exposure::{MANY, Places, Seen, Settled, settled};
+use super::settle::Settling;
 use super::{AskSavedJob, Index, Open, Pointer};
 use crate::duty::Duty;
 use crate::job::JobError;
@@ -27,8 +27,6 @@ use crate::scan::{Current, Target};
 
 /// Images added by one step; each is a merge of its layers.
 const BATCH: u32 = 200;
-/// Rows settled by one transaction.
-const ROWS: u32 = 1000;
 /// Segments from which on some are merged when there is nothing else to do, and whatever there is to do.
 const SEGMENTS: usize = 8;
 const MOST_SEGMENTS: usize = 24;
@@ -90,7 +88,7 @@ impl IndexDuty {
     async fn steps(&self, store: &Store, held: &Held) -> Result<(), JobError> {
         for _ in 0..STEPS {
             // First what the index has by the advisories of this moment: what is added then is by the same.
-            if self.rematch(held).await? {
+            if self.rematch(held).await? || self.settle(held).await? {
                 continue;
             }
             // However fast images come, the files stay few.
@@ -223,6 +221,7 @@ impl IndexDuty {
         let outcome = work.await.map_err(JobError::retry)??;
         let mut next = Pointer { advisories: new.content(), ..pointer.clone() };
         let mut exposures = Settled::new();
+        let mut other_scopes = true;
         let told = match outcome {
             Outcome::All(file) => {
                 let file = index.write(&mut next, file).await?;
@@ -231,7 +230,8 @@ impl IndexDuty {
                 (next.reckoned, next.reckoned_to) = (false, String::new());
                 None
             }
-            Outcome::Delta(Matched { delta, told, settled }) => {
+            Outcome::Delta(Matched { delta, told, other_scopes: other, settled }) => {
+                other_scopes = other;
                 if !delta.file.is_empty() {
                     let file = index.write(&mut next, delta.file).await?;
                     next.findings.push(file);
@@ -243,11 +243,12 @@ impl IndexDuty {
                 Some(told)
             }
         };
-        self.settle(&pointer, &new, told.as_ref()).await?;
+        // Those who wait for news hear them before every verdict is up to date.
+        next.settling = Some(settling(&pointer, other_scopes));
         let store = index.registry().store();
         let mut tx = store.begin().await?;
         leases::fence(&mut tx, held);
-        for (id, projects) in told.iter().flat_map(|told| &told.by_vulnerability) {
+        for (id, projects) in told.iter().flatten() {
             for (project, images) in projects {
                 let payload = serde_json::json!({ "id": id, "images": images }).to_string();
                 let event = store.next_id().await?;
@@ -258,34 +259,6 @@ impl IndexDuty {
         Index::step(&mut tx, former.as_deref(), &next)?;
         store.commit(tx).await?;
         Ok(true)
-    }
-
-    /// Has judged again what the advisories change, and notes of all else that its verdict is up to date.
-    async fn settle(&self, old: &Pointer, new: &Current, told: Option<&Told>) -> Result<(), JobError> {
-        let store = self.0.registry().store();
-        let affected: Option<&BTreeSet<Digest>> = told.map(|told| &told.images);
-        let mut last = String::new();
-        loop {
-            let page = store.judged_before(new.content(), &last, ROWS).await?;
-            let Some(end) = page.last() else { return Ok(()) };
-            last = end.digest.to_string();
-            let (mut again, mut same) = (Vec::new(), Vec::new());
-            for row in page {
-                // Without a comparison everything is judged again.
-                let affected = affected.is_none_or(|set| set.contains(&row.digest));
-                // Nor is one up to date that was not judged by what the index was by, or that was incomplete then.
-                let judged = row.verdict.map(|verdict| verdict.advisories);
-                let behind = judged != Some(old.advisories) || row.status == ScanStatus::Incomplete;
-                if affected || behind { again.push(row.digest) } else { same.push(row.digest) }
-            }
-            let now = store.now();
-            let mut tx = store.begin().await?;
-            estate::up_to_date(&mut tx, old.advisories, new.content(), &same);
-            for digest in again {
-                jobs::enqueue(&mut tx, store.next_id().await?, now, Target::rejudged(digest).judge(now));
-            }
-            store.commit(tx).await?;
-        }
     }
 
     /// Makes few files of many; false: they are few.
@@ -329,6 +302,12 @@ impl IndexDuty {
     }
 }
 
+/// What is to be settled after a step: what was not yet, too.
+fn settling(before: &Pointer, other_scopes: bool) -> Settling {
+    let unsettled = before.settling.as_ref().is_some_and(|before| before.other_scopes);
+    Settling { from: before.advisories, other_scopes: other_scopes || unsettled, last: String::new() }
+}
+
 /// Where merging begins: all segments, or those above a base that is much larger than they are together.
 fn worth_merging(pointer: &Pointer) -> (usize, Below) {
     let upper: u64 = pointer.segments.iter().skip(1).map(|file| file.size_bytes).sum();
@@ -350,19 +329,17 @@ enum Outcome {
     Delta(Matched),
 }
 
+/// Vulnerability → project → how many of its images.
+type Told = BTreeMap<String, BTreeMap<i64, u64>>;
+
 struct Matched {
     delta: Delta,
+    /// What is told of changed advisories.
     told: Told,
+    /// The feeds speak of other systems and languages than before.
+    other_scopes: bool,
     /// Whom the changed vulnerabilities affect now; none: they are too many to say at once.
     settled: Option<Settled>,
-}
-
-/// What is told of changed advisories.
-struct Told {
-    /// Images that they change.
-    images: BTreeSet<Digest>,
-    /// Vulnerability → project → how many of its images.
-    by_vulnerability: BTreeMap<String, BTreeMap<i64, u64>>,
 }
 
 fn everything(open: &Open, new: &Current) -> Result<Vec<u8>, JobError> {
@@ -376,19 +353,16 @@ fn changed(open: &Open, old: &[u8], new: &Current) -> Result<Matched, JobError> 
     let view = open.borrow_dependent();
     let changed = Changed::between(&old, &new).map_err(JobError::failed)?;
     let delta = findings::delta(&view.estate, &view.findings, &new, &changed).map_err(JobError::failed)?;
-    let mut told = Told { images: BTreeSet::new(), by_vulnerability: BTreeMap::new() };
+    let mut told = Told::new();
     for (id, changes) in delta.by_vulnerability() {
         let images = Delta::images(&view.estate, changes).map_err(JobError::failed)?;
         let projects = view.estate.projects_with(&images).map_err(JobError::failed)?;
-        told.by_vulnerability.insert(id.to_owned(), projects);
-    }
-    let images = Delta::images(&view.estate, &delta.changes).map_err(JobError::failed)?;
-    for at in images.iter() {
-        told.images.insert(view.estate.digest(at).map_err(JobError::failed)?);
+        told.insert(id.to_owned(), projects);
     }
     let ids: BTreeSet<&str> = delta.changes.iter().flat_map(::estate::findings::Change::ids).collect();
     let settled = if ids.len() > MANY { None } else { Some(after(open, &delta, &ids)?) };
-    Ok(Matched { delta, told, settled })
+    let other_scopes = old.scopes() != new.scopes();
+    Ok(Matched { delta, told, other_scopes, settled })
 }
 
 /// Whom vulnerabilities affect after a step.

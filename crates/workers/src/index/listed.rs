@@ -158,7 +158,7 @@ impl Index {
     pub async fn listed(&self, listing: &Listing<'_>) -> Result<Listed, ListedFailure> {
         let _turn = self.listing.acquire().await.map_err(JobError::retry)?;
         let (pointer, _, open) = self.current().await?;
-        let tallies = self.tallies(pointer, &open).await?;
+        let tallies = self.tallies(&pointer, &open).await?;
         let store = self.registry().store();
         let named = match &listing.repository {
             None => None,

@@ -9,6 +9,7 @@ mod exposure;
 mod listed;
 mod saved;
 mod search;
+mod settle;
 mod totals;
 
 pub use duty::IndexDuty;
@@ -35,6 +36,7 @@ use crate::checkpoint::publish;
 use crate::files::Files;
 use crate::job::JobError;
 use crate::scan::Scanner;
+use settle::Settling;
 
 /// What is said when a file of the index is not in blob storage any more.
 const GONE: &str = "a file of the index is gone from blob storage";
@@ -60,6 +62,8 @@ pub(crate) struct Pointer {
     pub reckoned: bool,
     /// Until then: the last vulnerability of which they are.
     pub reckoned_to: String,
+    /// Verdicts by former advisories are brought up to date.
+    pub settling: Option<Settling>,
 }
 
 /// A file.
@@ -75,6 +79,11 @@ pub(crate) struct File {
 }
 
 impl Pointer {
+    /// Whether both name the same files: what these say is the same.
+    fn same_files(&self, other: &Self) -> bool {
+        self.segments == other.segments && self.findings == other.findings
+    }
+
     fn objects(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().chain(&self.findings).map(|file| file.object.as_str())
     }
@@ -166,7 +175,7 @@ impl Index {
 
     fn known(&self, pointer: &Pointer) -> Option<Arc<Open>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|(known, _)| known == pointer).map(|(_, open)| Arc::clone(open))
+        current.as_ref().filter(|(known, _)| known.same_files(pointer)).map(|(_, open)| Arc::clone(open))
     }
 
     /// The index of this moment.
@@ -212,11 +221,12 @@ impl Index {
         Ok(File { object: key.to_string(), size_bytes, digest: Some(digest) })
     }
 
-    /// Appends the step from one state of the index to the next; somebody else's step is a conflict.
-    fn step(tx: &mut Tx, former: Option<&str>, next: &Pointer) -> Result<(), JobError> {
+    /// Appends the step from one state of the index to the next, and answers its text; somebody else's step is a
+    /// conflict.
+    fn step(tx: &mut Tx, former: Option<&str>, next: &Pointer) -> Result<String, JobError> {
         let text = serde_json::to_string(next).map_err(JobError::failed)?;
         setting::replace(tx, SETTING, former, &text);
-        Ok(())
+        Ok(text)
     }
 
     /// Deletes objects that nobody maps for the first time any more.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ::estate::Visible;
+use ::estate::search::{self, Query, Window};
 use metadata::jobs::NewJob;
 use metadata::model::{PrincipalId, ProjectId, setting};
 use metadata::{Timestamp, outbox};
@@ -9,7 +11,8 @@ use oci::Digest;
 use registry::{Caller, Principal};
 use serde::{Deserialize, Serialize};
 
-use super::{Index, Question, SearchFailure};
+use super::search::refused;
+use super::{Index, SearchFailure};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -17,6 +20,8 @@ use crate::job::{Job, JobError};
 const PREFIX: &str = "search/";
 /// Questions of one principal.
 const MOST: u32 = 100;
+/// Images of an answer that are looked at at once.
+const PAGE: usize = 10_000;
 /// Questions asked by one run.
 const ALL: u32 = 10_000;
 
@@ -53,13 +58,15 @@ impl SavedSearches {
         Ok(rows.iter().filter_map(|(_, text)| serde_json::from_str(text).ok()).collect())
     }
 
-    /// Keeps a question under its name, in place of a former one.
+    /// Keeps a question under its name, in place of a former one, and its answer of this moment over the projects in
+    /// which the principal may see what was found: what differs from it later is news.
     ///
     /// # Errors
     /// [`SearchFailure`]: the text is no question, or there are too many.
     pub async fn save(
         &self,
         principal: PrincipalId,
+        projects: &[ProjectId],
         name: &str,
         question: &str,
     ) -> Result<(), SearchFailure> {
@@ -68,7 +75,6 @@ impl SavedSearches {
             let why = "a name has 1 to 64 letters, digits, dots, dashes and underscores";
             return Err(SearchFailure::Meaning(why.to_owned()));
         }
-        ::estate::search::Query::parse(question)?;
         let known = self.of(principal).await?;
         if known.len() >= usize::try_from(MOST).unwrap_or(usize::MAX)
             && !known.iter().any(|it| it.name == name)
@@ -77,14 +83,15 @@ impl SavedSearches {
                 "you keep {MOST} questions already; forget one of them"
             )));
         }
+        let (total, answer) = self.0.answered(question, projects).await?;
+        let store = self.0.registry().store();
         let kept = SavedSearch {
             name: name.to_owned(),
             question: question.to_owned(),
-            total: 0,
-            answer: None,
-            asked_at: None,
+            total,
+            answer,
+            asked_at: Some(store.now()),
         };
-        let store = self.0.registry().store();
         let mut tx = store.begin().await.map_err(JobError::from)?;
         let text = serde_json::to_string(&kept).map_err(JobError::failed)?;
         setting::put(&mut tx, &format!("{}{name}", prefix(principal)), &text);
@@ -100,6 +107,34 @@ impl SavedSearches {
         let mut tx = store.begin().await?;
         setting::delete(&mut tx, &format!("{}{name}", prefix(principal)));
         Ok(store.commit(tx).await?)
+    }
+}
+
+impl Index {
+    /// How many images answer a question, and what stands for them.
+    async fn answered(
+        &self,
+        question: &str,
+        projects: &[ProjectId],
+    ) -> Result<(u64, Option<Digest>), SearchFailure> {
+        let query = Query::parse(question)?;
+        let (_, _, open) = self.current().await?;
+        let projects: Vec<i64> = projects.iter().map(|project| project.get()).collect();
+        let asked = tokio::task::spawn_blocking(move || {
+            let view = open.borrow_dependent();
+            let (mut after, mut seen) = (None, Vec::new());
+            loop {
+                let window =
+                    Window { visible: Visible::Projects(&projects), after, limit: PAGE, packages: 0 };
+                let page = search::search(&view.estate, &view.findings, &query, &window)?;
+                seen.extend(page.images.iter().flat_map(|found| found.digest.to_string().into_bytes()));
+                match page.next {
+                    Some(next) => after = Some(next),
+                    None => return Ok((page.total, Some(Digest::sha256(&seen)))),
+                }
+            }
+        });
+        asked.await.map_err(JobError::retry)?.map_err(refused)
     }
 }
 
@@ -155,24 +190,14 @@ impl AskSavedJob {
         projects: &[ProjectId],
         context: &JobContext,
     ) -> Result<(), JobError> {
-        let (mut after, mut seen) = (None, Vec::new());
-        let total = loop {
-            let question = Question { text: &saved.question, projects, after, limit: 1000 };
-            let page = match self.0.search(question).await {
-                Ok(page) => page,
-                Err(SearchFailure::Unavailable(error)) => return Err(error),
-                Err(error) => {
-                    context.warn(format!("{name}: {error}"));
-                    return Ok(());
-                }
-            };
-            seen.extend(page.images.iter().flat_map(|hit| hit.digest.to_string().into_bytes()));
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break page.total,
+        let (total, answer) = match self.0.answered(&saved.question, projects).await {
+            Ok(answered) => answered,
+            Err(SearchFailure::Unavailable(error)) => return Err(error),
+            Err(error) => {
+                context.warn(format!("{name}: {error}"));
+                return Ok(());
             }
         };
-        let answer = Some(Digest::sha256(&seen));
         if saved.answer == answer {
             return Ok(());
         }
@@ -180,7 +205,7 @@ impl AskSavedJob {
         let next = SavedSearch { total, answer, asked_at: Some(store.now()), ..saved.clone() };
         let mut tx = store.begin().await?;
         setting::replace(&mut tx, name, Some(text), &serde_json::to_string(&next).map_err(JobError::failed)?);
-        // The first answer is no news.
+        // The first answer of one that an older version kept is no news.
         if saved.answer.is_some() {
             let payload = serde_json::json!({ "search": name, "before": saved.total, "after": total });
             let id = store.next_id().await?;

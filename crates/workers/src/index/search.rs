@@ -104,11 +104,7 @@ impl Index {
             });
             Ok::<_, SearchError>(Answer { total: page.total, images: hits.collect(), next: page.next })
         });
-        let mut answer = match found.await.map_err(JobError::retry)? {
-            Ok(answer) => answer,
-            Err(SearchError::Estate(error)) => return Err(JobError::failed(error).into()),
-            Err(error) => return Err(SearchFailure::Meaning(error.to_string())),
-        };
+        let mut answer = found.await.map_err(JobError::retry)?.map_err(refused)?;
         let digests: Vec<Digest> = answer.images.iter().map(|hit| hit.digest).collect();
         let store = self.registry().store();
         let mut places: BTreeMap<Digest, Vec<TaggedPlace>> = BTreeMap::new();
@@ -120,6 +116,13 @@ impl Index {
             hit.places = places.remove(&hit.digest).unwrap_or_default();
         }
         Ok(answer)
+    }
+}
+
+pub(super) fn refused(error: SearchError) -> SearchFailure {
+    match error {
+        SearchError::Estate(error) => JobError::failed(error).into(),
+        error => SearchFailure::Meaning(error.to_string()),
     }
 }
 

@@ -37,17 +37,17 @@ impl Index {
     /// If the index cannot be read.
     pub async fn totals(&self, projects: &[ProjectId], worst: usize) -> Result<Totals, JobError> {
         let (pointer, _, open) = self.current().await?;
-        let tallies = self.tallies(pointer, &open).await?;
+        let tallies = self.tallies(&pointer, &open).await?;
         let projects: Vec<i64> = projects.iter().map(|project| project.get()).collect();
         let summed = tokio::task::spawn_blocking(move || sum(&open, &tallies, &projects, worst)).await;
         summed.map_err(JobError::retry)?.map_err(JobError::failed)
     }
 
     /// Counted once for each state of the index.
-    pub(super) async fn tallies(&self, pointer: Pointer, open: &Arc<Open>) -> Result<Tallies, JobError> {
+    pub(super) async fn tallies(&self, pointer: &Pointer, open: &Arc<Open>) -> Result<Tallies, JobError> {
         let _turn = self.counting.lock().await;
         let known = self.tallied.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, tallies)) = known.filter(|(known, _)| *known == pointer) {
+        if let Some((_, tallies)) = known.filter(|(known, _)| known.same_files(pointer)) {
             return Ok(tallies);
         }
         let open = Arc::clone(open);
@@ -60,7 +60,7 @@ impl Index {
         });
         let counted = counted.await.map_err(JobError::retry)?.map_err(JobError::failed)?;
         let tallies = Arc::new(counted);
-        let known = (pointer, Arc::clone(&tallies));
+        let known = (pointer.clone(), Arc::clone(&tallies));
         *self.tallied.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(tallies)
     }

@@ -1,8 +1,8 @@
 //! The advisories of the registry: one database file in blob storage, named by a setting, mapped by every process.
 //!
 //! Invariant: a published file is never changed. The setting moves from one to the next by compare-and-swap, after the
-//! new file is durable; the one before the last is deleted then, so that a process that is about to fetch the last still
-//! finds it.
+//! new file is durable. The last is kept, so that a process that is about to fetch it still finds it, and a few with
+//! other advisories before it, so that the index, when it is late, still has something to compare with.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +21,9 @@ use crate::checkpoint::publish;
 use crate::files::Files;
 use crate::job::JobError;
 
+/// Files before the last that are kept.
+const FORMERS: usize = 3;
+
 /// The setting that names the file.
 const SETTING: &str = "advisories";
 
@@ -29,11 +32,9 @@ const SETTING: &str = "advisories";
 pub struct Pointer {
     /// Its object.
     pub object: String,
-    /// The one before it.
-    pub former: Option<String>,
-    /// The content of that one.
+    /// Those before it that are kept, the newest first.
     #[serde(default)]
-    pub former_content: u64,
+    pub formers: Vec<Former>,
     /// Grows with every file.
     pub generation: u64,
     /// The generation since when no advisory has changed: verdicts by this one or later are up to date.
@@ -44,10 +45,34 @@ pub struct Pointer {
     pub published_at: Timestamp,
 }
 
+/// A file before the present one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Its object.
+    pub object: String,
+    /// Its content, as [`Pointer::content`].
+    pub content: u64,
+}
+
 impl Pointer {
-    /// This file's object and the one before it.
+    /// This file's object and those before it.
     fn objects(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.object.as_str()).chain(self.former.as_deref())
+        std::iter::once(self.object.as_str()).chain(self.formers.iter().map(|former| former.object.as_str()))
+    }
+
+    /// The files before the one that takes this one's place with `content`, and the objects that are needed no more.
+    fn retire(&self, content: u64) -> (Vec<Former>, Vec<String>) {
+        let last = Former { object: self.object.clone(), content: self.content };
+        let (mut kept, mut gone) = (vec![last], Vec::new());
+        for former in &self.formers {
+            let known = former.content == content || kept.iter().any(|it| it.content == former.content);
+            if known || kept.len() > FORMERS {
+                gone.push(former.object.clone());
+            } else {
+                kept.push(former.clone());
+            }
+        }
+        (kept, gone)
     }
 }
 
@@ -139,13 +164,11 @@ impl Advisories {
         Ok(Some(current))
     }
 
-    /// The advisories before `current`, for comparison, if their content is `wanted`.
+    /// The advisories of a content before `current`, for comparison, if they are kept.
     pub(crate) async fn former_of(&self, current: &Current, wanted: i64) -> Result<Option<Mapped>, JobError> {
-        let Pointer { former: Some(object), former_content, .. } = &current.pointer else { return Ok(None) };
-        if i64::try_from(*former_content).ok() != Some(wanted) {
-            return Ok(None);
-        }
-        self.files.open(object, None).await
+        let is_wanted = |former: &&Former| i64::try_from(former.content).ok() == Some(wanted);
+        let Some(former) = current.pointer.formers.iter().find(is_wanted) else { return Ok(None) };
+        self.files.open(&former.object, None).await
     }
 
     /// Publishes a database file in place of the one of `former`. `changed`: some advisory is another one. Answers
@@ -168,10 +191,11 @@ impl Advisories {
             .map_err(JobError::retry)?;
         let content =
             former.as_ref().map_or(generation, |(known, _)| if changed { generation } else { known.content });
+        let (formers, gone) =
+            former.as_ref().map_or_else(Default::default, |(known, _)| known.retire(content));
         let pointer = Pointer {
             object: key.to_string(),
-            former: former.as_ref().map(|(known, _)| known.object.clone()),
-            former_content: former.as_ref().map_or(0, |(known, _)| known.content),
+            formers,
             generation,
             content,
             size_bytes,
@@ -181,16 +205,16 @@ impl Advisories {
         let text = serde_json::to_string(&pointer).map_err(JobError::failed)?;
         setting::replace(&mut tx, SETTING, former.as_ref().map(|(_, text)| text.as_str()), &text);
         let outcome = self.registry.store().commit(tx).await;
-        let loser = match &outcome {
-            Ok(()) => former.and_then(|(known, _)| known.former),
-            Err(error) if error.is_conflict() => Some(pointer.object),
+        let needless = match &outcome {
+            Ok(()) => gone,
+            Err(error) if error.is_conflict() => vec![pointer.object],
             // It may have been kept.
-            Err(_) => None,
+            Err(_) => Vec::new(),
         };
-        if let Some(key) = loser.and_then(|text| BlobKey::parse(&text).ok())
-            && let Err(error) = self.registry.blobs().delete(key).await
-        {
-            tracing::warn!(%error, object = %key, "old advisories could not be deleted");
+        for key in needless.iter().filter_map(|text| BlobKey::parse(text).ok()) {
+            if let Err(error) = self.registry.blobs().delete(key).await {
+                tracing::warn!(%error, object = %key, "old advisories could not be deleted");
+            }
         }
         match outcome {
             Err(error) if error.is_conflict() => Ok(false),
@@ -201,4 +225,55 @@ impl Advisories {
 
 fn whole(bytes: &[u8]) -> io::Result<()> {
     Db::open(bytes).and_then(|db| db.verify()).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pointer after some renewals, each with other advisories or the same, and the objects that are deleted.
+    fn after(changed: &[bool]) -> (Pointer, Vec<String>) {
+        let mut pointer = Pointer {
+            object: "1".to_owned(),
+            formers: Vec::new(),
+            generation: 1,
+            content: 1,
+            size_bytes: 0,
+            published_at: Timestamp::from_micros(0),
+        };
+        let mut deleted = Vec::new();
+        for changed in changed {
+            let generation = pointer.generation + 1;
+            let content = if *changed { generation } else { pointer.content };
+            let (formers, gone) = pointer.retire(content);
+            deleted.extend(gone);
+            pointer = Pointer { object: generation.to_string(), formers, generation, content, ..pointer };
+        }
+        (pointer, deleted)
+    }
+
+    fn contents(pointer: &Pointer) -> Vec<u64> {
+        pointer.formers.iter().map(|former| former.content).collect()
+    }
+
+    #[test]
+    fn what_the_index_may_be_by_is_kept_for_a_few_changes() {
+        let (pointer, deleted) = after(&[true, true]);
+        assert_eq!((contents(&pointer), deleted), (vec![2, 1], vec![]));
+        // A renewal that brings nothing new takes nothing away.
+        let (pointer, deleted) = after(&[true, false, false]);
+        assert_eq!((contents(&pointer), deleted), (vec![2, 1], vec!["2".to_owned()]));
+        let (pointer, deleted) = after(&[true; 6]);
+        assert_eq!(contents(&pointer), vec![6, 5, 4, 3]);
+        assert_eq!(deleted, ["1", "2"]);
+    }
+
+    #[test]
+    fn the_last_file_is_kept_and_every_other_one_deleted_once() {
+        let (pointer, deleted) = after(&[true, false, true, true, false, true, false, false, true]);
+        assert_eq!(pointer.formers[0].object, "9");
+        let mut all: Vec<String> = pointer.objects().map(str::to_owned).chain(deleted).collect();
+        all.sort_unstable_by_key(|text| text.parse::<u64>().unwrap_or(0));
+        assert_eq!(all, (1..=10).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
 }

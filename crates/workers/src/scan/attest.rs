@@ -101,6 +101,11 @@ pub(super) fn predicate_type(form: Format) -> &'static str {
     }
 }
 
+/// Whether a document of this form can be a statement's predicate, which is JSON.
+pub(super) fn can_state(form: Format) -> bool {
+    !matches!(form, Format::CycloneDxXml(_))
+}
+
 /// What is signed: DSSE's pre-authentication encoding, version 1.
 fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut out = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();

@@ -1,9 +1,11 @@
 //! The bill of materials of an index: what its images contain, together.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use metadata::jobs::{self, NewJob};
 use metadata::{Timestamp, Tx};
+use oci::Descriptor;
 use registry::scan::combined_key;
 use vuln::sbom::{self, Document, Provenance, Subject, SubjectKind};
 
@@ -15,8 +17,10 @@ use crate::job::{Job, JobError};
 
 /// Images of one index that are looked at.
 const MOST_IMAGES: usize = 100;
-/// Indexes of one image that are told of it.
+/// Indexes, and repositories, that are asked for at once.
 const INDEXES: u32 = 100;
+/// Indexes of one repository that are told of one image.
+const MOST_INDEXES: usize = 200;
 
 /// Attaches the bill of materials of an index once all of its images are read.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl Job for IndexBillJob {
         match scanner.document_of_index(&index).await? {
             Some(document) => bills::attach_here(scanner, &index, &document).await,
             None => {
-                context.info("not all of its images are read yet");
+                context.info("not all of its images are here and read yet");
                 Ok(())
             }
         }
@@ -70,7 +74,7 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// An image was read: the indexes that list it may be complete now.
+/// An image was read: the indexes that list it, or an index of it, may be complete now.
 pub(super) async fn follow(
     scanner: &Scanner,
     tx: &mut Tx,
@@ -79,28 +83,49 @@ pub(super) async fn follow(
 ) -> Result<(), JobError> {
     let now = scanner.store().now();
     for place in scanner.store().places_of(&image.digest, 0.into(), INDEXES).await? {
-        for index in scanner.store().indexes_of(place.repository, &image.digest, INDEXES).await? {
-            let held = Held::new(place.repository, index.digest, priority);
-            let job = job(&held, now).project(place.project.get());
-            jobs::enqueue(tx, scanner.store().next_id().await?, now, job);
+        let (mut below, mut told) = (vec![image.digest], BTreeSet::new());
+        while let Some(listed) = below.pop() {
+            for index in scanner.store().indexes_of(place.repository, &listed, INDEXES).await? {
+                if told.len() == MOST_INDEXES || !told.insert(index.digest) {
+                    continue;
+                }
+                below.push(index.digest);
+                let held = Held::new(place.repository, index.digest, priority);
+                let job = job(&held, now).project(place.project.get());
+                jobs::enqueue(tx, scanner.store().next_id().await?, now, job);
+            }
         }
     }
     Ok(())
 }
 
+/// Whether BuildKit says that this is no image, but about one.
+fn is_attestation(child: &Descriptor) -> bool {
+    child.annotations.get("vnd.docker.reference.type").is_some_and(|kind| kind == "attestation-manifest")
+}
+
 impl Scanner {
-    /// What the images of an index contain; none: one of them was not read, or none can be.
+    /// What the images of an index, and of indexes in it, contain; none: one of them is not here or was not read, or none
+    /// can be. A part of it would pass for all.
     pub(super) async fn document_of_index(&self, index: &Image) -> Result<Option<Document>, JobError> {
-        // A part of it would pass for all.
-        if index.manifest.children.len() > MOST_IMAGES {
-            return Ok(None);
-        }
-        let mut inventories = Vec::new();
-        for child in &index.manifest.children {
-            let Some(image) = Image::held(self, index.place.repository, &child.digest).await? else {
+        let (mut inventories, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut waiting: Vec<Descriptor> = index.manifest.children.iter().rev().cloned().collect();
+        while let Some(child) = waiting.pop() {
+            if !seen.insert(child.digest) {
                 continue;
+            }
+            if seen.len() > MOST_IMAGES {
+                return Ok(None);
+            }
+            let Some(image) = Image::held(self, index.place.repository, &child.digest).await? else {
+                // What a builder attests of an image is often left behind.
+                if is_attestation(&child) {
+                    continue;
+                }
+                return Ok(None);
             };
-            // Attestations of builders, and what no machine runs.
+            waiting.extend(image.manifest.children.iter().rev().cloned());
+            // Indexes, attestations of builders, and what no machine runs.
             if image.is_opaque() {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use metadata::jobs;
 use metadata::model::estate;
 use metadata::model::scan::{self, Attempt, ScanStatus, SeverityCounts, Verdict, VerdictDetails};
-use metadata::outbox;
+use metadata::{Tx, outbox};
 use vuln::matching::Counts;
 use vuln::report::ScanReport;
 
@@ -54,13 +54,23 @@ impl JudgeJob {
         let made = quietly("judge", move || parts.make()).await?.map_err(JobError::failed)?;
         context.check()?;
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if !target.rejudged {
-            sbom::attach(scanner, &image, &made.document, context).await?;
+        let attached = if target.rejudged {
+            Ok(())
+        } else {
+            sbom::attach(scanner, &image, &made.document, context).await
+        };
+        let kept = self.keep(target, &image, &made, millis, context).await?;
+        match attached {
+            Ok(()) => context.complete(kept).await,
+            // What was found is known all the same.
+            Err(error) => {
+                context.commit(kept).await?;
+                Err(error)
+            }
         }
-        self.keep(target, &image, &made, millis, context).await
     }
 
-    /// Keeps the verdict, and tells of it when it is another one.
+    /// What keeps the verdict, and tells of it when it is another one.
     async fn keep(
         &self,
         target: &Target,
@@ -68,7 +78,7 @@ impl JudgeJob {
         made: &Made,
         millis: u64,
         context: &JobContext,
-    ) -> Result<(), JobError> {
+    ) -> Result<Tx, JobError> {
         let store = self.0.store();
         let former = store.scan(&target.digest).await?;
         let verdict = verdict(made, millis, store.now());
@@ -113,7 +123,7 @@ impl JudgeJob {
             let (id, project) = (store.next_id().await?, Some(image.place.project.get()));
             outbox::append(&mut tx, id, store.now(), "verdict_changed", project, &payload.to_string());
         }
-        context.complete(tx).await
+        Ok(tx)
     }
 }
 

@@ -87,7 +87,8 @@ async fn in_place(
         let plain =
             Wanted { kind: form.media_type(), form: *form, document: wanted, annotations: Vec::new() };
         plain.put(scanner, image, place, &there, || Some(bytes.clone())).await?;
-        if let Some(signer) = &scanner.settings.signer {
+        let signer = scanner.settings.signer.as_ref().filter(|_| attest::can_state(*form));
+        if let Some(signer) = signer {
             let annotations = vec![
                 ("dev.sigstore.bundle.content", "dsse-envelope".to_owned()),
                 ("dev.sigstore.bundle.predicateType", attest::predicate_type(*form).to_owned()),

@@ -253,7 +253,8 @@ pub(super) async fn keep(
     Path(name): Path<String>,
     Body(body): Body<Keep>,
 ) -> Result<StatusCode, Problem> {
-    searches(&app).save(own(&caller), &name, &body.q).await.map_err(failure)?;
+    let projects = app.registry.judged_projects(&caller);
+    searches(&app).save(own(&caller), &projects, &name, &body.q).await.map_err(failure)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
