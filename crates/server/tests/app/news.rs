@@ -1,5 +1,7 @@
 //! News of advisories: who hears them, and how every verdict comes to say them without an image being judged again.
 
+use std::time::{Duration, Instant};
+
 use http::StatusCode;
 use metadata::model::scan::ScanStatus;
 use oci::Digest;
@@ -9,7 +11,9 @@ use serde_json::{Value, json};
 use workers::Job as _;
 use workers::scan::{FeedsJob, RefreshFeeds};
 
-use crate::scan::{enqueue, feed, high, index, layer, left_pad, push, refresh, row, scanning};
+use crate::scan::{
+    enqueue, feed, feed_of, high, index, layer, left_pad, push, push_with, refresh, row, scanning,
+};
 use crate::test_app::TestApp;
 
 /// Loses what is known of a layer, and the layer: who judges an image of it again fails.
@@ -130,4 +134,71 @@ async fn a_saved_search_tells_of_the_first_image_that_answers_it() {
     assert_eq!(app.told("saved_search_changed").len(), 1);
     let saved = app.get("/api/v1/search/saved").await.expect(StatusCode::OK).json();
     assert_eq!((&saved[0]["name"], &saved[0]["total"]), (&json!("pads"), &json!(1)));
+}
+
+#[tokio::test]
+async fn what_no_feed_spoke_of_is_judged_when_one_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    feed_of(dir.path(), ("crates.io", "serde"), "1.3.10", "HIGH");
+    refresh(&app).await;
+    let image = push(&app, "team/app", "v1", &[left_pad("1.3.0")]).await;
+    index(&app).await;
+    let found = row(&app, &image).await;
+    assert_eq!(found.status, ScanStatus::Incomplete, "no feed speaks of npm");
+    assert!(found.reason.expect("a reason").contains("npm"));
+    feed(dir.path(), "1.3.10", "HIGH");
+    refresh(&app).await;
+    assert_eq!(high(&row(&app, &image).await), (ScanStatus::Succeeded, 1, 1));
+}
+
+/// More than one page of verdicts; `BONDED_NEWS_IMAGES=20000 … -- --nocapture` says what many take.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure is what one runs it by hand for")]
+async fn news_reach_the_verdicts_of_many_images() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let count: usize =
+        std::env::var("BONDED_NEWS_IMAGES").map_or(1050, |text| text.parse().expect("a count"));
+    let (padded, other) = (left_pad("1.3.0"), layer(&[("etc/motd", "hello")]));
+    let mut images = Vec::new();
+    for number in 0..count {
+        let layer = if number % 2 == 0 { &padded } else { &other };
+        let config = json!({ "author": number.to_string(), "config": { "User": "app" },
+            "rootfs": { "type": "layers", "diff_ids": [Digest::sha256(layer).to_string()] } });
+        let config = config.to_string().into_bytes();
+        images.push(
+            push_with(&app, "team/app", &number.to_string(), std::slice::from_ref(layer), &config).await,
+        );
+    }
+    app.idle().await;
+    while !app.registry.store().estate_dirty(1).await.expect("an answer").is_empty() {
+        app.runner.run_duties_once().await.expect("the index is kept");
+    }
+    app.idle().await;
+    lose(&app, &padded).await;
+    lose(&app, &other).await;
+    feed(dir.path(), "1.3.10", "HIGH");
+    renew(&app).await;
+    let (begun, processor) = (Instant::now(), processor_seconds());
+    app.runner.run_duties_once().await.expect("the index is kept");
+    let taken = (begun.elapsed().as_secs_f64(), processor_seconds() - processor);
+    println!("{count} verdicts up to date after {:.2} s, {:.2} s of processor time", taken.0, taken.1);
+    for (number, image) in images.iter().enumerate() {
+        let found = row(&app, image).await.verdict.expect("a verdict");
+        let expected = u64::from(number % 2 == 0);
+        assert_eq!((found.counts.high, found.details.fixable.high), (expected, expected), "image {number}");
+    }
+    let behind = app.registry.store().judged_before(i64::MAX, "", 1).await.expect("an answer");
+    let newest = behind[0].verdict.as_ref().expect("a verdict").advisories;
+    let behind = app.registry.store().judged_before(newest, "", 1).await.expect("an answer");
+    assert_eq!(behind, []);
+    app.idle().await;
+    let told = json!({ "id": "CVE-2024-0001", "images": count.div_ceil(2) }).to_string();
+    assert_eq!(texts(app.told("advisory_matched")), [told]);
+}
+
+fn processor_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)).as_secs_f64()
 }

@@ -36,12 +36,17 @@ pub(crate) fn left_pad(version: &str) -> Vec<u8> {
 
 /// Writes the one feed, with an advisory for left-pad below `fixed`, of this severity.
 pub(crate) fn feed(dir: &Path, fixed: &str, severity: &str) {
+    feed_of(dir, ("npm", "left-pad"), fixed, severity);
+}
+
+/// The same for a package of another ecosystem.
+pub(crate) fn feed_of(dir: &Path, (ecosystem, name): (&str, &str), fixed: &str, severity: &str) {
     let advisory = json!({
         "id": "GHSA-xxxx-yyyy-zzzz", "modified": format!("2024-01-01T00:00:{:02}Z", fixed.len()),
         "published": "2023-12-01T00:00:00Z",
         "aliases": ["CVE-2024-0001"], "summary": "left-pad pads right",
         "database_specific": { "severity": severity },
-        "affected": [{ "package": { "ecosystem": "npm", "name": "left-pad" }, "ranges": [
+        "affected": [{ "package": { "ecosystem": ecosystem, "name": name }, "ranges": [
             { "type": "SEMVER", "events": [{ "introduced": "0" }, { "fixed": fixed }] }] }],
     });
     std::fs::write(dir.join("npm.json"), advisory.to_string()).expect("a feed");
@@ -86,7 +91,13 @@ pub(crate) async fn push(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>
     push_with(app, repo, tag, layers, &config).await
 }
 
-async fn push_with(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>], config: &[u8]) -> Digest {
+pub(crate) async fn push_with(
+    app: &TestApp,
+    repo: &str,
+    tag: &str,
+    layers: &[Vec<u8>],
+    config: &[u8],
+) -> Digest {
     let config_digest = app.push_blob(ADMIN, repo, config).await;
     let mut listed = Vec::new();
     for layer in layers {
