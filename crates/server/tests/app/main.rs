@@ -13,6 +13,7 @@ mod images;
 mod listing;
 mod matrix;
 mod openapi;
+mod pushes;
 mod requests;
 mod scan;
 mod scan_api;
