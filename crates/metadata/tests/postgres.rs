@@ -261,11 +261,8 @@ async fn what_is_given_up_is_cancelled_and_the_server_never_has_more_sessions_th
     eventually("a commit", async || mark(&store, "after").await.is_ok()).await;
 }
 
-/// Pushes that read that a layer is absent beside pushes of that layer: each transaction may not see the other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_manifest_holds_a_layer_that_comes_at_the_same_time() {
-    let Some(server) = Server::start() else { return };
-    let store = store(server.engine("gaps").await);
+/// A repository in a project.
+async fn team_app(store: &Store) -> RepositoryId {
     let now = store.now();
     let (project, repository, organisation) =
         (ProjectId::from(1), RepositoryId::from(2), OrganisationId::from(3));
@@ -276,6 +273,71 @@ async fn a_manifest_holds_a_layer_that_comes_at_the_same_time() {
     project::insert(&mut tx, &row, organisation, PrincipalId::from(1));
     repository::insert(&mut tx, repository, project, "app", "team/app", now);
     store.commit(tx).await.unwrap();
+    repository
+}
+
+/// An index and its child pushed at once: each transaction may not see the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_stands_higher_than_a_child_that_comes_at_the_same_time() {
+    let Some(server) = Server::start() else { return };
+    let store = store(server.engine("nesting").await);
+    let now = store.now();
+    let repository = team_app(&store).await;
+    let index = async |name: String, child: Digest| {
+        let bytes = bytes::Bytes::from(name);
+        let row = NewManifest {
+            repository,
+            digest: Digest::sha256(&bytes),
+            media_type: "application/vnd.oci.image.index.v1+json".parse().unwrap(),
+            artifact_type: None,
+            subject: None,
+            content_bytes: 4,
+            height: 1,
+            annotations: "{}".to_owned(),
+            pushed_by: PrincipalId::from(1),
+            bytes,
+            blobs: Vec::new(),
+            gaps: Vec::new(),
+            children: vec![child],
+        };
+        let mut tx = store.begin().await?;
+        manifest::insert(&mut tx, &row, now);
+        repository::count(&mut tx, repository, 1, 0, now);
+        manifest::nest(&mut tx, &row, 16);
+        store.commit(tx).await
+    };
+    let rounds = join_all((0..200).map(async |at| {
+        let below = Digest::sha256(format!("child {at}").as_bytes());
+        let child = index(format!("child {at}"), Digest::sha256(b"absent"));
+        let (child, parent) = tokio::join!(child, index(format!("parent {at}"), below));
+        child.unwrap();
+        parent
+    }));
+    let (mut raised, mut refused) = (0, 0);
+    for (at, parent) in rounds.await.into_iter().enumerate() {
+        let digest = Digest::sha256(format!("parent {at}").as_bytes());
+        let heights = store.manifest_heights(repository, &[digest]).await.unwrap();
+        match parent {
+            Ok(()) => {
+                assert_eq!(heights[0].1, 2, "it stands no higher than its child");
+                raised += 1;
+            }
+            Err(error) => {
+                assert!(error.conflicts_at("nesting") && heights.is_empty(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    println!("{raised} raised by their child, {refused} to be planned again");
+}
+
+/// Pushes that read that a layer is absent beside pushes of that layer: each transaction may not see the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_manifest_holds_a_layer_that_comes_at_the_same_time() {
+    let Some(server) = Server::start() else { return };
+    let store = store(server.engine("gaps").await);
+    let now = store.now();
+    let repository = team_app(&store).await;
     let layer = async |at: u32| {
         let digest = Digest::sha256(&at.to_be_bytes());
         let row = BlobRow { digest, size_bytes: 4, object_key: format!("{at:032x}"), corrupt: false };

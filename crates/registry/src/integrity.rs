@@ -74,13 +74,13 @@ impl FrameSource for StoredFrames {
 
 impl Registry {
     /// Takes a corrupt object out of service: its blob is unknown until it is pushed again, the object is kept for
-    /// inspection. Logged, and recorded in the audit.
-    pub async fn quarantine(&self, found: CorruptObject) -> Result<(), Error> {
+    /// inspection. Logged, and recorded in the audit. False when no blob in service is in that object (any more).
+    pub async fn quarantine(&self, found: CorruptObject) -> Result<bool, Error> {
         self.take_out_of_service(found.key, Some(u64::from(found.frame)), "frame checksum").await
     }
 
     /// The same for an object that is not there any more.
-    pub async fn quarantine_missing(&self, key: BlobKey) -> Result<(), Error> {
+    pub async fn quarantine_missing(&self, key: BlobKey) -> Result<bool, Error> {
         self.take_out_of_service(key, None, "missing").await
     }
 
@@ -89,17 +89,15 @@ impl Registry {
         key: BlobKey,
         frame: Option<u64>,
         reason: &'static str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let key = key.to_string();
-        let Some(row) = self.store.blob_of_object(&key).await? else { return Ok(()) };
-        if row.corrupt {
-            return Ok(());
-        }
+        let row = self.store.blob_of_object(&key).await?;
+        let Some(row) = row.filter(|row| !row.corrupt) else { return Ok(false) };
         let mut tx = self.store.begin().await?;
         blob::quarantine(&mut tx, &row, frame, reason, self.store.now());
         self.record(&mut tx, &Caller::system(), "blob.quarantine", None, &row.digest.to_string()).await?;
         match self.store.commit(tx).await {
-            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) if error.is_conflict() => Ok(false),
             other => {
                 other?;
                 self.damage.quarantined.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +108,7 @@ impl Registry {
                     reason,
                     "stored bytes are damaged: the blob was taken out of service until it is pushed again"
                 );
-                Ok(())
+                Ok(true)
             }
         }
     }

@@ -93,7 +93,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let front = Front::bind(Arc::clone(&config)).await?;
     let opened = open::registry(&config, Purpose::Serve).await?;
     opened.watch(&front.health, &front.metrics);
-    admin_password::ensure(&opened.registry, &config.server.data_dir).await?;
+    admin_password::ensure(&opened.registry, &config).await?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone(), config.server.forwarding);
     let scanner = scanner(&opened.registry, &config)?;
     let index = Arc::new(Index::new(Arc::clone(&scanner)));

@@ -1,13 +1,16 @@
 //! A polite end: what is under way is finished, what comes later is refused, and the end is soon.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use e2e::bonded::Server;
 use e2e::http::Request;
 use e2e::image::noise;
-use e2e::registry::sha256;
+use e2e::registry::{sha256, with_query};
+use e2e::wait;
 
 use crate::Outcome;
 
@@ -56,6 +59,44 @@ fn a_download_under_way_at_sigterm_is_finished() -> Outcome {
     let (complete, got) = transfer.join().map_err(|_| anyhow::anyhow!("the transfer panicked"))??;
     assert!(complete && got == sha256(&bytes), "the transfer was cut");
     assert!(server.stop(Duration::from_secs(30))?, "it ended with an error");
+    Ok(())
+}
+
+#[test]
+fn an_upload_under_way_at_sigterm_is_finished_and_kept() -> Outcome {
+    let mut server = Server::start()?;
+    let bytes = noise(2, 6_000_000);
+    let (head, tail) = bytes.split_at(2_000_000);
+    let digest = sha256(&bytes);
+    let opened = server.target().send(&Request::new("POST", "/v2/end/upload/blobs/uploads/"))?;
+    let at = with_query(&opened.location().context("no Location")?, &format!("digest={digest}"));
+    let mut line = TcpStream::connect(server.target().addr)?;
+    line.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let authorization = server.target().basic().unwrap_or_default();
+    let request = format!(
+        "PUT {at} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: {}\r\n\r\n",
+        bytes.len()
+    );
+    line.write_all(request.as_bytes())?;
+    line.write_all(head)?;
+    // It is taking the body: what it has is on its disk.
+    wait::until(Duration::from_secs(30), "the first bytes of the upload", || {
+        (server.bytes_below("blobs") >= 1_000_000).then_some(())
+    })?;
+    let id = server.id().unwrap_or_default().to_string();
+    e2e::process::succeed(std::process::Command::new("kill").args(["-TERM", &id]), Duration::from_secs(5))?;
+    wait::until(Duration::from_secs(30), "the end of accepting", || {
+        TcpStream::connect(server.target().addr).is_err().then_some(())
+    })?;
+    line.write_all(tail)?;
+    let mut answer = String::new();
+    BufReader::new(&line).read_line(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer:?}");
+    drop(line);
+    assert!(server.stop(Duration::from_secs(30))?, "it ended with an error");
+    server.restart()?;
+    let kept = server.target().fetch(format!("/v2/end/upload/blobs/{digest}"))?;
+    assert!(kept.status == 200 && kept.body == bytes, "{} {}", kept.status, kept.body.len());
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use e2e::bonded::{Options, Server};
-use e2e::http::Request;
-use e2e::image::Image;
+use e2e::http::{Body, Request};
+use e2e::image::{Image, noise};
+use e2e::registry::{sha256, with_query};
 use e2e::{tools, wait};
 
 use crate::{NOTHING_KEPT, Outcome};
@@ -101,4 +102,35 @@ fn collecting_beside_pushes_never_breaks_an_image() -> Outcome {
         "collection with grace 0 beside {rounds} pushes and deletions of one image: 0 broken"
     ));
     Ok(())
+}
+
+#[test]
+fn what_an_upload_sent_before_it_was_refused_gives_its_disk_back() -> Outcome {
+    let environment = vec![("BONDED_LIMITS__BLOB".to_owned(), "4MiB".to_owned())];
+    let server = Server::start_with(Options { environment, ..Options::default() })?;
+    let target = server.target();
+    target.push_blob("space/refused", b"so that the repository exists")?;
+    let before = server.bytes_below("blobs");
+    let bytes = noise(3, 3_000_000);
+    let large = noise(4, (4 << 20) + 1);
+    let put = |bytes: &[u8], chunked: bool, digest: &str| -> anyhow::Result<(u16, String)> {
+        let opened = target.send(&Request::new("POST", "/v2/space/refused/blobs/uploads/"))?;
+        let at = with_query(&opened.location().unwrap_or_default(), &format!("digest={digest}"));
+        let body = if chunked { Body::Chunked(bytes, 65_536) } else { Body::Bytes(bytes) };
+        let answer = target.send(&Request::new("PUT", at).body(body))?;
+        Ok((answer.status, answer.error_code()))
+    };
+    let wrong = sha256(b"something else");
+    assert_eq!(put(&bytes, false, &wrong)?, (400, "DIGEST_INVALID".to_owned()));
+    assert_eq!(put(&bytes, true, &wrong)?, (400, "DIGEST_INVALID".to_owned()));
+    // What is said to be too large may be refused before it is sent: then the client sees its line cut.
+    for chunked in [true, false] {
+        match put(&large, chunked, &sha256(&large)) {
+            Ok(refused) => assert_eq!(refused, (413, "SIZE_INVALID".to_owned())),
+            Err(error) => assert!(error.downcast_ref::<std::io::Error>().is_some(), "{error:#}"),
+        }
+    }
+    wait::until(Duration::from_secs(20), "the return of what was refused", || {
+        (server.bytes_below("blobs") == before).then_some(())
+    })
 }

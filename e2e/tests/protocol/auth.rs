@@ -3,15 +3,14 @@
 use e2e::http::{Body, Request, Response};
 use e2e::image::Image;
 use e2e::registry::{OCI_MANIFEST, sha256};
-use e2e::{Target, environment, tools};
+use e2e::{Target, tools};
 use serde_json::json;
 
 use crate::{Arena, Outcome, expect, refused};
 
 /// The arena of our own server; `None` for a foreign registry, whose users we do not know.
 fn own(name: &str) -> anyhow::Result<Option<Arena>> {
-    let elsewhere = environment::variable("BONDED_E2E_TARGET");
-    if elsewhere.is_some_and(|text| !text.ends_with(",bonded")) {
+    if Arena::is_foreign() {
         tools::skipped(&format!("{name}: a foreign registry"));
         return Ok(None);
     }

@@ -50,6 +50,11 @@ impl Arena {
         Ok(Self { _server: server, target, repo: format!("{name}/repo") })
     }
 
+    /// Whether it is a registry of others, of which only the specification is asked.
+    fn is_foreign() -> bool {
+        environment::variable("BONDED_E2E_TARGET").is_some_and(|text| !text.ends_with(",bonded"))
+    }
+
     /// `/v2/<repo>` and the rest.
     fn path(&self, rest: &str) -> String {
         format!("/v2/{}{rest}", self.repo)

@@ -152,7 +152,7 @@ fn many_referrers_come_in_pages() -> Outcome {
     }
     expected.sort();
     let mut next = Some(arena.path(&format!("/referrers/{}?n=10", image.digest())));
-    let (mut all, mut pages) = (Vec::new(), 0);
+    let (mut all, mut pages) = (Vec::new(), Vec::new());
     while let Some(path) = next {
         let answer = expect(arena.target.fetch(path)?, &[200])?;
         let entries = answer.json()["manifests"].as_array().cloned().unwrap_or_default();
@@ -160,9 +160,12 @@ fn many_referrers_come_in_pages() -> Outcome {
         next = answer
             .header("link")
             .map(|link| link.trim_start_matches('<').split('>').next().unwrap_or_default().to_owned());
-        pages += 1;
+        pages.push(entries.len());
     }
-    assert!((1..=25).contains(&pages), "{pages} pages");
+    // The specification has pages, but not `n`, which is ours.
+    if !Arena::is_foreign() {
+        assert_eq!(pages, [10, 10, 5]);
+    }
     all.sort();
     assert_eq!(all, expected);
     Ok(())

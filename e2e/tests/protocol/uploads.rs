@@ -116,8 +116,10 @@ fn a_chunk_out_of_order_is_416_and_leaves_the_upload_as_it_was() -> Outcome {
     let at = taken.location().unwrap_or_default();
     for range in ["0-999", "2000-2999", "999-1998", "1001-2000"] {
         let answer = expect(patch(&arena, &at, Some(range), &bytes[..1000])?, &[416])?;
-        if let Some(told) = answer.header("range") {
-            assert_eq!(told, "0-999", "the true range");
+        // The specification demands neither of others.
+        if !Arena::is_foreign() {
+            assert_eq!(answer.header("range"), Some("0-999"), "the true range");
+            assert_eq!(answer.location().as_deref(), Some(at.as_str()));
         }
         let status = expect(arena.target.fetch(at.clone())?, &[204])?;
         assert_eq!(status.header("range"), Some("0-999"));
@@ -197,6 +199,7 @@ fn a_wrong_digest_is_400_in_every_form_and_nothing_is_visible() -> Outcome {
 
     let at = open(&arena)?;
     refused(put(&arena, &at, &wrong, &bytes)?, &[400], "DIGEST_INVALID")?;
+    let again = at;
 
     let post = Request::new("POST", arena.path(&format!("/blobs/uploads/?digest={wrong}")));
     let single = post.header("Content-Type", OCTETS).body(Body::Bytes(&bytes));
@@ -212,7 +215,12 @@ fn a_wrong_digest_is_400_in_every_form_and_nothing_is_visible() -> Outcome {
     refused(last, &[400], "DIGEST_INVALID")?;
 
     is_absent(&arena, &wrong)?;
-    is_absent(&arena, &sha256(&bytes))
+    is_absent(&arena, &sha256(&bytes))?;
+    // The same session takes the right one; the specification leaves that to the registry.
+    if Arena::is_foreign() {
+        return Ok(());
+    }
+    is_stored(&arena, put(&arena, &again, &sha256(&bytes), &bytes)?, &sha256(&bytes), &bytes)
 }
 
 #[test]

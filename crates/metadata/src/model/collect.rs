@@ -27,7 +27,7 @@ crate::statements! {
     RELEASE_BLOBS = Write "UPDATE blob SET gc_tx = NULL WHERE gc_tx = $1";
     UNLINK_ALL = Write "DELETE FROM repository_blob WHERE repository_id = $1 AND NOT EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.repository_id = repository_blob.repository_id AND mb.blob = repository_blob.digest)";
     INSERT_TRASH = Write "INSERT INTO object_trash (object_key, digest, size_bytes, reason, state, not_before, created_at, tx) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    DUE = Scan "SELECT object_key, digest, size_bytes, reason, state FROM object_trash WHERE not_before <= $1 ORDER BY not_before LIMIT $2";
+    DUE = Scan "SELECT object_key, digest, size_bytes, reason, state, not_before FROM object_trash WHERE not_before <= $1 AND (not_before, object_key) > ($2, $3) ORDER BY not_before, object_key LIMIT $4";
     DELETE_TRASH = Write "DELETE FROM object_trash WHERE object_key = $1";
     // A corrupt object that its blob still names stays: it may turn out to be right.
     QUARANTINE_DUE = Scan "SELECT q.object_key, q.digest FROM object_quarantine q WHERE q.found_at <= $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.object_key = q.object_key) AND NOT EXISTS (SELECT 1 FROM object_trash t WHERE t.object_key = q.object_key) ORDER BY q.found_at LIMIT $2";
@@ -50,6 +50,10 @@ pub struct TrashRow {
     pub state: Option<bytes::Bytes>,
 }
 
+/// A place in the order in which objects are deleted; the default is before all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuePlace(Timestamp, String);
+
 impl Store {
     /// Links whose lease is over and that no manifest needs.
     pub async fn loose_links(
@@ -66,18 +70,26 @@ impl Store {
         self.rows(&LOOSE_BLOBS, &params![last, limit]).await?.iter().map(|row| row.digest(0)).collect()
     }
 
-    /// Objects whose time to be deleted has come.
-    pub async fn trash_due(&self, now: Timestamp, limit: u32) -> Result<Vec<TrashRow>, StoreError> {
-        let rows = self.rows(&DUE, &params![now, limit]).await?;
+    /// Objects whose time to be deleted has come, in order of it, after a place in that order; each with its own place.
+    pub async fn trash_due(
+        &self,
+        now: Timestamp,
+        after: &DuePlace,
+        limit: u32,
+    ) -> Result<Vec<(TrashRow, DuePlace)>, StoreError> {
+        let rows = self.rows(&DUE, &params![now, after.0, after.1.as_str(), limit]).await?;
         rows.iter()
             .map(|row| {
-                Ok(TrashRow {
-                    object_key: row.text(0)?.to_owned(),
+                let object_key = row.text(0)?.to_owned();
+                let place = DuePlace(row.id(5)?, object_key.clone());
+                let row = TrashRow {
+                    object_key,
                     digest: row.opt_parse(1)?,
                     size_bytes: row.uint(2)?,
                     reason: row.text(3)?.to_owned(),
                     state: row.opt_bytes(4)?,
-                })
+                };
+                Ok((row, place))
             })
             .collect()
     }

@@ -23,6 +23,11 @@ crate::statements! {
     FILL_GAPS = Write "INSERT INTO manifest_blob (repository_id, manifest, blob) SELECT g.repository_id, g.manifest, g.blob FROM manifest_gap g JOIN repository_blob rb ON rb.repository_id = g.repository_id AND rb.digest = g.blob WHERE g.repository_id = $1 AND g.manifest = $2";
     CLOSE_GAPS = Write "DELETE FROM manifest_gap WHERE repository_id = $1 AND manifest = $2 AND EXISTS (SELECT 1 FROM manifest_blob mb WHERE mb.repository_id = $1 AND mb.manifest = $2 AND mb.blob = manifest_gap.blob)";
     INSERT_CHILDREN = Write "INSERT INTO manifest_child (repository_id, parent, child) SELECT $1, $2, value FROM bonded_texts($3)";
+    ABOVE = Read "WITH RECURSIVE up (digest, steps) AS (SELECT c.parent, CAST(1 AS INT8) FROM manifest_child c WHERE c.repository_id = $1 AND c.child = $2 UNION SELECT c.parent, up.steps + 1 FROM up JOIN manifest_child c ON c.repository_id = $1 AND c.child = up.digest WHERE up.steps < $3) SELECT COALESCE(max(steps), 0) FROM up";
+    // An index that stands no higher than a child, or one above it that would come to stand higher than `$4`.
+    TOO_LOW = Check "WITH RECURSIVE up (digest, height) AS (SELECT c.parent, CAST($3 AS INT8) + 1 FROM manifest_child c WHERE c.repository_id = $1 AND c.child = $2 UNION SELECT c.parent, up.height + 1 FROM up JOIN manifest_child c ON c.repository_id = $1 AND c.child = up.digest WHERE up.height <= $4) SELECT 1 FROM up WHERE up.height > $4 UNION ALL SELECT 1 FROM manifest_child c JOIN manifest k ON k.repository_id = c.repository_id AND k.digest = c.child WHERE c.repository_id = $1 AND c.parent = $2 AND k.height >= $3";
+    // The media type is set to what it is because the checkpoint takes rows of which it is set.
+    RAISE = Write "WITH RECURSIVE up (digest, height) AS (SELECT c.parent, CAST($3 AS INT8) + 1 FROM manifest_child c WHERE c.repository_id = $1 AND c.child = $2 UNION SELECT c.parent, up.height + 1 FROM up JOIN manifest_child c ON c.repository_id = $1 AND c.child = up.digest WHERE up.height <= $4) UPDATE manifest SET height = (SELECT max(up.height) FROM up WHERE up.digest = manifest.digest), media_type = media_type WHERE repository_id = $1 AND digest IN (SELECT up.digest FROM up) AND height < (SELECT max(up.height) FROM up WHERE up.digest = manifest.digest)";
     HOLD = Check "SELECT 1 FROM manifest WHERE repository_id = $1 AND digest = $2 FOR UPDATE";
     HOLD_TAGS = Check "SELECT 1 FROM tag WHERE repository_id = $1 AND digest = $2 FOR UPDATE";
     DELETE = Write "DELETE FROM manifest WHERE repository_id = $1 AND digest = $2";
@@ -60,7 +65,7 @@ pub struct NewManifest {
     pub subject: Option<Digest>,
     /// Bytes of configuration and layers, or of the children's manifests.
     pub content_bytes: u64,
-    /// 0 for an image; for an index one more than its highest child.
+    /// 0 for an image; for an index one more than its highest child, at least 1.
     pub height: u32,
     /// Annotations as JSON.
     pub annotations: String,
@@ -138,6 +143,18 @@ impl Store {
         rows.iter().map(|row| Ok((row.digest(0)?, height(row)?, row.id(2)?))).collect()
     }
 
+    /// How many indexes, one in the other, hold a manifest, present or not; counted up to `limit`.
+    pub async fn indexes_above(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        let row = self.row(&ABOVE, &params![repository, digest, limit]).await?;
+        let steps = row.map_or(Ok(0), |row| row.uint(0))?;
+        Ok(u32::try_from(steps).unwrap_or(u32::MAX))
+    }
+
     /// Some live manifest that refers to a blob.
     pub async fn manifest_using(
         &self,
@@ -209,6 +226,17 @@ pub fn insert(tx: &mut Tx, row: &NewManifest, at: Timestamp) {
         tx.step(&FILL_GAPS, params![row.repository, row.digest], Expect::Any);
         tx.step(&CLOSE_GAPS, params![row.repository, row.digest], Expect::Any);
     }
+}
+
+/// Raises the indexes that hold a new index of this height, which may have come before it. One that would come to stand
+/// higher than `limit`, or a child that came meanwhile and is as high, is a conflict at `nesting`.
+///
+/// To be called behind the change of the repository's counters: that row makes pushes to a repository take turns, so
+/// that of an index and its child pushed at once the second sees the first.
+pub fn nest(tx: &mut Tx, row: &NewManifest, limit: u32) {
+    let params = params![row.repository, row.digest, row.height, limit];
+    tx.step_or(&TOO_LOW, params.clone(), Expect::Rows(0), "nesting");
+    tx.step(&RAISE, params, Expect::Any);
 }
 
 fn edges(

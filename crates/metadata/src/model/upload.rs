@@ -15,13 +15,13 @@ use crate::{Timestamp, params};
 
 crate::statements! {
     INSERT = Write "INSERT INTO upload_session (id, repository_id, principal_id, object_key, state, offset_bytes, version, created_at, expires_at, tx) VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8)";
-    FIND = Read "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE id = $1";
+    FIND = Read "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, created_at, expires_at FROM upload_session WHERE id = $1";
     ADVANCE = Write "UPDATE upload_session SET state = $3, offset_bytes = $4, version = version + 1, expires_at = $5 WHERE id = $1 AND version = $2";
     MOVE = Write "UPDATE upload_session SET object_key = $3, version = version + 1 WHERE id = $1 AND version = $2";
     DELETE = Write "DELETE FROM upload_session WHERE id = $1 AND version = $2";
-    EXPIRED = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2";
-    OF_REPOSITORY = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, expires_at FROM upload_session WHERE repository_id = $1 ORDER BY id LIMIT $2";
-    COUNT_OF = Read "SELECT count(*) FROM upload_session WHERE principal_id = $1";
+    EXPIRED = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, created_at, expires_at FROM upload_session WHERE expires_at < $1 ORDER BY expires_at LIMIT $2";
+    OF_REPOSITORY = Scan "SELECT id, repository_id, principal_id, object_key, state, offset_bytes, version, created_at, expires_at FROM upload_session WHERE repository_id = $1 ORDER BY id LIMIT $2";
+    COUNT_OF = Read "SELECT count(*) FROM upload_session WHERE principal_id = $1 AND expires_at > $2";
 }
 
 /// An upload session.
@@ -41,7 +41,9 @@ pub struct UploadRow {
     pub offset_bytes: u64,
     /// Grows with each change.
     pub version: i64,
-    /// When the janitor may take it.
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it ends and the janitor may take it.
     pub expires_at: Timestamp,
 }
 
@@ -54,7 +56,8 @@ fn parse(row: &Row) -> Result<UploadRow, StoreError> {
         state: row.bytes(4)?,
         offset_bytes: row.uint(5)?,
         version: row.int(6)?,
-        expires_at: row.id(7)?,
+        created_at: row.id(7)?,
+        expires_at: row.id(8)?,
     })
 }
 
@@ -78,14 +81,14 @@ impl Store {
         self.rows(&OF_REPOSITORY, &params![repository, limit]).await?.iter().map(parse).collect()
     }
 
-    /// Open sessions of a principal.
-    pub async fn upload_count(&self, principal: PrincipalId) -> Result<u64, StoreError> {
-        self.row(&COUNT_OF, &params![principal]).await?.map_or(Ok(0), |row| row.uint(0))
+    /// Sessions of a principal that have not ended at `now`.
+    pub async fn upload_count(&self, principal: PrincipalId, now: Timestamp) -> Result<u64, StoreError> {
+        self.row(&COUNT_OF, &params![principal, now]).await?.map_or(Ok(0), |row| row.uint(0))
     }
 }
 
 /// Opens a session.
-pub fn insert(tx: &mut Tx, row: &UploadRow, at: Timestamp) {
+pub fn insert(tx: &mut Tx, row: &UploadRow) {
     let by = tx.id();
     tx.step_or(
         &INSERT,
@@ -95,7 +98,7 @@ pub fn insert(tx: &mut Tx, row: &UploadRow, at: Timestamp) {
             row.principal,
             &row.object_key,
             row.state.clone(),
-            at,
+            row.created_at,
             row.expires_at,
             by
         ],

@@ -56,24 +56,33 @@ impl Registry {
         self.insert_project(caller, new.name.as_str(), new.visibility).await
     }
 
-    /// Creates the project of a name pushed to, when the caller may and the setting allows it.
-    pub async fn create_project_for_push(&self, caller: &Caller, repo: &RepoName) -> Result<(), Error> {
+    /// Whether a push to this name makes its project: there is none, the caller may, and the setting allows it.
+    pub fn push_makes_project(&self, caller: &Caller, repo: &RepoName) -> Result<bool, Error> {
         if !self.settings.create_projects_on_push {
-            return Ok(());
+            return Ok(false);
         }
         let whole = crate::Principal { scope: None, ..caller.principal.clone() };
         if !self.access.own_in(&whole, None).has(Permission::CreateProject) {
-            return Ok(());
+            return Ok(false);
         }
         let facts = self.access.facts();
         if let Some(project) = facts.project_named(repo.project()) {
             if self.access.own_in(&whole, Some(project)).has(Permission::ReadProject) {
-                return Ok(());
+                return Ok(false);
             }
             let reason = format!("project name `{}` is taken, or you may not push to it", repo.project());
             return Err(Refusal::Denied { reason }.into());
         }
         Access::check_push_scope(&caller.principal, repo)?;
+        Ok(true)
+    }
+
+    /// Creates the project of a name pushed to, where the push makes it. What can be refused without it is to be refused
+    /// before.
+    pub async fn create_project_for_push(&self, caller: &Caller, repo: &RepoName) -> Result<(), Error> {
+        if !self.push_makes_project(caller, repo)? {
+            return Ok(());
+        }
         match self.insert_project(caller, repo.project(), Visibility::Private).await {
             Ok(_) | Err(Error::Conflict(_)) => Ok(()),
             Err(error) => Err(error),

@@ -3,6 +3,9 @@
 //! Both are read when they are asked for, from the manifest and the configuration's blob, within a bound: the bytes are
 //! the truth, and nothing of them is stored a second time.
 
+use std::collections::BTreeSet;
+
+use metadata::model::RepositoryId;
 use metadata::model::artifact::ArtifactRow;
 use oci::{Descriptor, Digest, Manifest, MediaType};
 
@@ -45,6 +48,20 @@ impl Registry {
         };
         let config_type = manifest.config.map(|config| config.media_type.to_string());
         Ok(Details { config_type, children: manifest.children, config })
+    }
+
+    /// Which children of an index its repository holds.
+    pub async fn children_held(
+        &self,
+        repository: RepositoryId,
+        details: &Details,
+    ) -> Result<BTreeSet<Digest>, Error> {
+        if details.children.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let children: Vec<Digest> = details.children.iter().map(|child| child.digest).collect();
+        let held = self.store.manifest_heights(repository, &children).await?;
+        Ok(held.into_iter().map(|(digest, _, _)| digest).collect())
     }
 
     async fn parsed_manifest(

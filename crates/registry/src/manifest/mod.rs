@@ -8,6 +8,7 @@ mod restore;
 mod tag;
 mod turns;
 
+pub use plan::Lacking;
 pub use pull::PulledManifest;
 pub use put::PutManifest;
 pub(crate) use turns::Turns;

@@ -25,8 +25,19 @@ pub(super) struct Holdings {
     pub blobs: BTreeMap<Digest, u64>,
     /// Manifests with their heights.
     pub manifests: BTreeMap<Digest, u32>,
+    /// Indexes, one in the other, that hold the manifest itself already: it may come after them.
+    pub above: u32,
     /// Blobs that are there, but that this pusher may not use.
     pub closed: BTreeSet<Digest>,
+}
+
+/// How much of what an accepted manifest refers to its repository does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// Configuration and layers, but for layers that need not be distributed.
+    pub blobs: usize,
+    /// Manifests of an index.
+    pub children: usize,
 }
 
 /// What a push will write about a manifest's references.
@@ -42,6 +53,8 @@ pub(super) struct References {
     pub height: u32,
     /// Bytes that it refers to.
     pub content_bytes: u64,
+    /// What is not there.
+    pub lacking: Lacking,
 }
 
 /// Decides whether the references of `manifest` can be followed.
@@ -53,6 +66,7 @@ pub(super) fn references(
     let mut missing = Vec::new();
     let mut blobs = BTreeSet::new();
     let mut gaps = BTreeSet::new();
+    let mut undistributed = BTreeSet::new();
     for blob in manifest.blobs() {
         match held.blobs.get(&blob.digest) {
             Some(size) if *size == blob.size_bytes => {
@@ -66,15 +80,18 @@ pub(super) fn references(
                 && !held.closed.contains(&blob.digest) =>
             {
                 gaps.insert(blob.digest);
+                if blob.media_type.is_nondistributable() {
+                    undistributed.insert(blob.digest);
+                }
             }
             None => missing.push(MissingReference { digest: blob.digest, problem: "unknown".to_owned() }),
         }
     }
     let children: BTreeSet<Digest> = manifest.children.iter().map(|child| child.digest).collect();
+    let absent = || children.iter().filter(|child| !held.manifests.contains_key(child));
     if require.children {
-        let absent = children.iter().filter(|child| !held.manifests.contains_key(child));
         missing
-            .extend(absent.map(|child| MissingReference { digest: *child, problem: "unknown".to_owned() }));
+            .extend(absent().map(|child| MissingReference { digest: *child, problem: "unknown".to_owned() }));
     }
     if !missing.is_empty() {
         let wrong_size = missing.iter().all(|reference| reference.problem != "unknown");
@@ -88,11 +105,13 @@ pub(super) fn references(
         Some(highest) => highest + 1,
         None => u32::from(!children.is_empty()),
     };
-    if height > MAX_HEIGHT {
+    if height.saturating_add(held.above) > MAX_HEIGHT {
         return Err(ManifestError::Content("indexes are nested more than 16 deep").into());
     }
     let content_bytes = manifest.blobs().chain(&manifest.children).map(|item| item.size_bytes).sum();
+    let lacking = Lacking { blobs: gaps.len() - undistributed.len(), children: absent().count() };
     Ok(References {
+        lacking,
         blobs: blobs.into_iter().collect(),
         gaps: gaps.into_iter().collect(),
         children: children.into_iter().collect(),
@@ -154,7 +173,8 @@ mod tests {
     fn layers_that_need_not_be_distributed_may_be_absent() {
         let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
         let manifest = image(&descriptor(foreign, b"layer", 5));
-        assert_eq!(references(&manifest, &holding(&[b"{}"]), LAX).unwrap().blobs.len(), 1);
+        let plan = references(&manifest, &holding(&[b"{}"]), LAX).unwrap();
+        assert_eq!((plan.blobs.len(), plan.gaps.len(), plan.lacking), (1, 1, Lacking::default()));
     }
 
     #[test]
@@ -163,12 +183,14 @@ mod tests {
         let plan =
             references(&manifest, &holding(&[b"{}"]), Require { blobs: false, children: false }).unwrap();
         assert_eq!((plan.blobs.len(), plan.gaps), (1, vec![Digest::sha256(b"layer")]));
+        assert_eq!(plan.lacking, Lacking { blobs: 1, children: 0 });
     }
 
     #[test]
     fn a_sparse_index_is_accepted_unless_children_are_required() {
         let manifest = index(b"child");
-        assert_eq!(references(&manifest, &Holdings::default(), LAX).unwrap().height, 1);
+        let plan = references(&manifest, &Holdings::default(), LAX).unwrap();
+        assert_eq!((plan.height, plan.lacking), (1, Lacking { blobs: 0, children: 1 }));
         assert!(references(&manifest, &Holdings::default(), STRICT).is_err());
     }
 
@@ -181,5 +203,8 @@ mod tests {
         };
         assert_eq!(references(&manifest, &held(15), STRICT).unwrap().height, 16);
         assert!(references(&manifest, &held(16), STRICT).is_err());
+        let below = |above| Holdings { above, ..held(3) };
+        assert_eq!(references(&manifest, &below(12), STRICT).unwrap().height, 4);
+        assert!(references(&manifest, &below(13), STRICT).is_err());
     }
 }

@@ -53,12 +53,7 @@ impl Registry {
         }
         self.store.commit(tx).await?;
         let names: Vec<String> = serde_json::from_str(&row.tags).unwrap_or_default();
-        let mut tags: Vec<Tag> = Vec::new();
-        for tag in names.iter().filter_map(|name| name.parse::<Tag>().ok()) {
-            if self.store.tag(repository, &tag).await?.is_none() {
-                tags.push(tag);
-            }
-        }
+        let tags: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();
         let push = put::Push {
             caller,
             grant,

@@ -119,7 +119,7 @@ impl Registry {
     /// what the other has committed. Local stores have one process: only a former one can have begun.
     async fn open_ingest(&self, row: &mut UploadRow, algorithm: Algorithm) -> Result<Ingest, Error> {
         if row.state.is_empty() {
-            let former = row.expires_at.minus(self.settings.upload_ttl) <= self.started_at;
+            let former = row.created_at <= self.started_at;
             if former || self.blobs.local().is_none() {
                 self.take_over(row).await?;
             }

@@ -1,12 +1,15 @@
 //! Starting an upload.
 
 use bytes::Bytes;
+use metadata::model::PrincipalId;
 use metadata::model::upload::{self, UploadRow};
 use oci::{Algorithm, Digest, UploadId};
 
+use super::chunk::ChunkHeaders;
 use super::{UploadView, algorithm_of};
 use crate::Registry;
 use crate::access::{Grant, Push};
+use crate::caller::Caller;
 use crate::error::Error;
 
 impl Registry {
@@ -21,17 +24,18 @@ impl Registry {
         Ok(UploadView { id: row.id, offset: 0 })
     }
 
+    /// Refuses an upload, of these headers if its body comes with the request, that could not even begin.
+    pub async fn check_upload_start(&self, caller: &Caller, headers: ChunkHeaders) -> Result<(), Error> {
+        headers.check(0, self.settings.max_blob_bytes)?;
+        self.check_upload_count(caller.principal.row_id()).await
+    }
+
     pub(super) async fn new_session(
         &self,
         grant: &Grant<Push>,
         algorithm: Algorithm,
     ) -> Result<UploadRow, Error> {
-        let limit = self.settings.max_uploads_per_principal;
-        if self.store.upload_count(grant.principal).await? >= limit {
-            return Err(Error::LimitReached(format!(
-                "you have {limit} unfinished uploads; finish or cancel some of them"
-            )));
-        }
+        self.check_upload_count(grant.principal).await?;
         let repository = self.repository_id(grant).await?;
         let now = self.store.now();
         let row = UploadRow {
@@ -42,15 +46,27 @@ impl Registry {
             state: Bytes::new(),
             offset_bytes: 0,
             version: 0,
+            created_at: now,
             expires_at: now.plus(self.settings.upload_ttl),
         };
         let row =
             if algorithm == Algorithm::Sha256 { row } else { self.with_algorithm(row, algorithm).await? };
         let mut tx = self.store.begin().await?;
-        upload::insert(&mut tx, &row, now);
+        upload::insert(&mut tx, &row);
         tx.relaxed();
         self.store.commit(tx).await?;
         Ok(row)
+    }
+
+    /// Refuses one more upload of who has as many as one may have.
+    async fn check_upload_count(&self, principal: PrincipalId) -> Result<(), Error> {
+        let limit = self.settings.max_uploads_per_principal;
+        if self.store.upload_count(principal, self.store.now()).await? >= limit {
+            return Err(Error::LimitReached(format!(
+                "you have {limit} unfinished uploads; finish or cancel some of them"
+            )));
+        }
+        Ok(())
     }
 
     /// A session for another algorithm than the default keeps it in its saved state from the beginning.

@@ -2,12 +2,14 @@
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 
 use anyhow::Context as _;
 use metadata::{Random, SystemRandom};
 use registry::Registry;
 use registry::admin::ADMIN;
+
+use crate::config::Config;
+use crate::config::log::Format;
 
 const FILE: &str = "initial-admin-password";
 const VARIABLE: &str = "BONDED_ADMIN_PASSWORD";
@@ -24,9 +26,10 @@ fn stated() -> Option<String> {
     std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())
 }
 
-/// Gives the administrator a password at the first start: the stated one, else a random one that is printed once and
-/// written to a file of the data directory. Of replicas that start at once, one does so.
-pub(super) async fn ensure(registry: &Registry, data_dir: &Path) -> anyhow::Result<()> {
+/// Gives the administrator a password at the first start: the stated one, else a random one that is written to a file of
+/// the data directory and, for people, printed once: a log of JSON is kept by others, and only names the file. Of replicas
+/// that start at once, one does so.
+pub(super) async fn ensure(registry: &Registry, config: &Config) -> anyhow::Result<()> {
     if !registry.admin_needs_password() {
         return Ok(());
     }
@@ -35,7 +38,7 @@ pub(super) async fn ensure(registry: &Registry, data_dir: &Path) -> anyhow::Resu
         return set.map(|_| ()).with_context(|| format!("{VARIABLE} cannot be used"));
     }
     let password = random_password();
-    let path = data_dir.join(FILE);
+    let path = config.server.data_dir.join(FILE);
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .write(true)
@@ -49,6 +52,11 @@ pub(super) async fn ensure(registry: &Registry, data_dir: &Path) -> anyhow::Resu
     if !registry.set_first_password(ADMIN, &password).await? {
         // Another replica was first: this password is nobody's.
         std::fs::remove_file(&path)?;
+        return Ok(());
+    }
+    if config.log.format == Format::Json {
+        let file = path.display().to_string();
+        tracing::warn!(user = ADMIN, file, "first start: a file of the data directory holds the password");
         return Ok(());
     }
     let mut out = io::stderr().lock();

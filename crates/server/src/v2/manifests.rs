@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_TYPE, ETAG, WARNING};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use oci::{ErrorCode, MediaType, OperationError, Reference, RepoName, Tag};
-use registry::{Delete, Error, Pull, Push};
+use registry::manifest::Lacking;
+use registry::{Delete, Error, Grant, Pull, Push};
 
 use super::reply::Reply;
 use super::{Call, Failure, headers, known};
@@ -48,12 +49,18 @@ pub(super) async fn put(
 ) -> Result<Response, Failure> {
     let registry = &call.app.registry;
     let content_type = content_type(call);
-    if content_type.is_ok() {
-        registry.create_project_for_push(&call.caller, repo).await?;
-    }
-    let grant = registry.access().grant::<Push>(&call.caller.principal, repo).await?;
-    let content_type = content_type?;
-    let bytes = read(call, body).await?;
+    let (content_type, bytes, grant) = match content_type {
+        Ok(content_type) if registry.push_makes_project(&call.caller, repo)? => {
+            let bytes = read(call, body).await?;
+            registry.check_first_manifest(reference, &content_type, &bytes)?;
+            registry.create_project_for_push(&call.caller, repo).await?;
+            (content_type, bytes, grant(call, repo).await?)
+        }
+        content_type => {
+            let grant = grant(call, repo).await?;
+            (content_type?, read(call, body).await?, grant)
+        }
+    };
     let put = registry.put_manifest(&call.caller, &grant, reference, tags, &content_type, bytes).await?;
     let mut reply = Reply::empty(StatusCode::CREATED)
         .located(&format!("/v2/{}/manifests/{}", repo.asked(), put.digest))
@@ -64,7 +71,25 @@ pub(super) async fn put(
     for tag in &put.tags {
         reply = reply.and(headers::OCI_TAG, tag.as_str());
     }
+    for warning in warnings(put.lacking) {
+        reply = reply.and(WARNING, warning);
+    }
     Ok(reply.done())
+}
+
+/// What the client is told of an accepted manifest that cannot be pulled whole: code and agent as the specification
+/// fixes them, texts far below its 4,096 bytes.
+fn warnings(lacking: Lacking) -> impl Iterator<Item = String> {
+    let told = [
+        (lacking.children, "manifests that this index lists"),
+        (lacking.blobs, "blobs that this manifest refers to"),
+    ];
+    let told = told.into_iter().filter(|(count, _)| *count > 0);
+    told.map(|(count, what)| format!("299 - \"not in this repository: {count} of the {what}\""))
+}
+
+async fn grant(call: &Call<'_>, repo: &RepoName) -> Result<Grant<Push>, Failure> {
+    Ok(call.app.registry.access().grant::<Push>(&call.caller.principal, repo).await?)
 }
 
 fn content_type(call: &Call<'_>) -> Result<MediaType, Failure> {

@@ -72,7 +72,14 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, Failure> {
     let registry = &call.app.registry;
-    registry.create_project_for_push(&call.caller, repo).await?;
+    if registry.push_makes_project(&call.caller, repo)? {
+        // What is mounted needs no session.
+        if start.mount.is_none() {
+            let headers = start.digest.map_or(Ok(ChunkHeaders::default()), |_| chunk_headers(call))?;
+            registry.check_upload_start(&call.caller, headers).await?;
+        }
+        registry.create_project_for_push(&call.caller, repo).await?;
+    }
     let grant = grant(call, repo).await?;
     if let Some(mount) = &start.mount {
         let from = mount.from.as_ref();

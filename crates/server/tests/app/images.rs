@@ -160,6 +160,14 @@ async fn a_blob_whose_object_is_gone_is_unknown_until_it_is_pushed_again() {
     app.push_blob("dev", "team/app", b"layer").await;
     assert_eq!(app.ask("GET", &path).by("guest").send().await.expect(StatusCode::OK).body, b"layer");
     app.idle().await;
+    // It is in the audit, once, by the system.
+    app.runner.run_duties_once().await.expect("the seal");
+    let records = app.get("/api/v1/audit?limit=1000").await.expect(StatusCode::OK).json();
+    let records = records.as_array().expect("a page").iter();
+    let found: Vec<_> = records.filter(|record| record["action"] == "blob.quarantine").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let told = ["principal", "target", "outcome"].map(|name| found[0][name].as_str().unwrap_or_default());
+    assert_eq!(told, ["system", &oci::Digest::sha256(b"layer").to_string(), "done"]);
 }
 
 #[tokio::test]

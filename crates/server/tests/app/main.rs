@@ -14,6 +14,7 @@ mod listing;
 mod matrix;
 mod news;
 mod openapi;
+mod pushes;
 mod requests;
 mod scan;
 mod scan_api;

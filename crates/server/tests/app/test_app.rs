@@ -270,6 +270,13 @@ impl TestApp {
         digest
     }
 
+    /// Keys and sizes of the objects in blob storage, unfinished ones too.
+    pub(crate) async fn objects(&self) -> Vec<(BlobKey, u64)> {
+        let listed = self.blobs.list(None, 1000).await.expect("a list");
+        let objects = listed.into_iter().filter(|listed| !listed.key.is_of_series());
+        objects.map(|listed| (listed.key, listed.size)).collect()
+    }
+
     /// Loses the object of a blob, as a disk may.
     pub(crate) async fn lose(&self, content: &[u8]) {
         let row = self.registry.store().blob(&oci::Digest::sha256(content)).await.expect("an answer");
@@ -341,12 +348,27 @@ impl Ask<'_> {
         self
     }
 
+    /// To another host than the one that requests name.
+    pub(crate) fn host(mut self, host: &'static str) -> Self {
+        if let Some(headers) = self.request.headers_mut() {
+            headers.insert(HOST, http::HeaderValue::from_static(host));
+        }
+        self
+    }
+
     /// With a body.
     pub(crate) fn bytes(self, content_type: &str, bytes: Vec<u8>) -> Self {
         let length = bytes.len().to_string();
         let mut ask = self.header(CONTENT_TYPE, content_type).header(http::header::CONTENT_LENGTH, &length);
         ask.body = Body::from(bytes);
         ask
+    }
+
+    /// With a body whose length is not said, in pieces.
+    pub(crate) fn streamed(mut self, pieces: Vec<Vec<u8>>) -> Self {
+        let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
+        self.body = Body::from_stream(futures_util::stream::iter(pieces));
+        self.header(CONTENT_TYPE, "application/octet-stream")
     }
 
     /// With a JSON body.

@@ -163,3 +163,29 @@ async fn guesses_sent_at_once_are_slowed_like_guesses_in_turn() {
     let refused = answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();
     assert!(heard < 20 && heard + refused == 60, "{heard} were compared, {refused} refused");
 }
+
+/// Neither the host of a request nor what it says of proxies stands in an answer when the operator named the address.
+#[tokio::test]
+async fn the_configured_address_is_the_realm_whatever_a_request_says() {
+    let configured: server::config::ExternalUrl =
+        "https://registry.example:8443".parse().expect("an address");
+    for (external_url, realm) in [
+        (Some(configured), "https://registry.example:8443/service/token"),
+        (None, "http://evil.example/service/token"),
+    ] {
+        let app = TestApp::with(|config| config.server.external_url = external_url).await;
+        let ask = |method: &str, path: &str| {
+            let forwarded = http::HeaderName::from_static("x-forwarded-host");
+            app.ask(method, path).host("evil.example").header(forwarded, "worse.example")
+        };
+        for path in ["/v2/", "/v2/private/app/manifests/v1"] {
+            let answer = ask("GET", path).send().await.expect(StatusCode::UNAUTHORIZED);
+            let challenge = answer.header("www-authenticate");
+            assert!(challenge.starts_with(&format!("Bearer realm=\"{realm}\",")), "{path}: {challenge}");
+            assert!(!challenge.contains("worse.example"), "{challenge}");
+        }
+        let opened = ask("POST", "/v2/library/app/blobs/uploads/").by("admin").send().await;
+        let location = opened.expect(StatusCode::ACCEPTED).location();
+        assert!(location.starts_with("/v2/library/app/blobs/uploads/"), "{location}");
+    }
+}

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use blobs::{BlobKey, IngestState};
-use metadata::model::collect::{self, TrashRow};
+use metadata::model::collect::{self, DuePlace, TrashRow};
 use metadata::model::{RepositoryId, deleted};
 use metadata::{Store, Timestamp};
 use oci::Digest;
@@ -64,7 +64,7 @@ pub async fn collect(registry: &Registry, dry_run: bool) -> Result<CollectReport
 async fn preview(registry: &Registry, now: Timestamp) -> Result<CollectReport, Error> {
     const LIMIT: u32 = 1_000_000;
     let store = registry.store();
-    let due = store.trash_due(now, LIMIT).await?;
+    let due = store.trash_due(now, &DuePlace::default(), LIMIT).await?;
     Ok(CollectReport {
         uploads: store.expired_uploads(now, LIMIT).await?.len() as u64,
         restores: store.deleted_expired(now.minus(registry.settings().restore_window), LIMIT).await?.len()
@@ -75,7 +75,7 @@ async fn preview(registry: &Registry, now: Timestamp) -> Result<CollectReport, E
         quarantined: store.quarantine_due(now.minus(registry.settings().quarantine), LIMIT).await?.len()
             as u64,
         objects: due.len() as u64,
-        freed_bytes: due.iter().map(|row| row.size_bytes).sum(),
+        freed_bytes: due.iter().map(|(row, _)| row.size_bytes).sum(),
     })
 }
 
@@ -239,19 +239,18 @@ async fn quarantined(registry: &Registry, now: Timestamp) -> Result<u64, Error> 
     }
 }
 
-/// Deletes the objects whose time had come when it began.
+/// Deletes the objects whose time had come when it began. One that cannot be deleted stops neither those behind it nor
+/// the next collection, which tries it again.
 async fn sweep(registry: &Registry, report: &mut CollectReport) -> Result<(), Error> {
     let store = registry.store();
     let begun = store.now();
+    let mut after = DuePlace::default();
     loop {
-        let due = store.trash_due(begun, BATCH).await?;
-        if due.is_empty() {
-            return Ok(());
-        }
-        let mut progress = false;
-        for row in due {
+        let due = store.trash_due(begun, &after, BATCH).await?;
+        let Some((_, last)) = due.last() else { return Ok(()) };
+        after = last.clone();
+        for (row, _) in due {
             if let Err(error) = delete_object(registry, &row).await {
-                // One bad object does not stop the others; it is tried again by the next collection.
                 tracing::warn!(blob.object = row.object_key, %error, "an object could not be deleted");
                 continue;
             }
@@ -266,12 +265,8 @@ async fn sweep(registry: &Registry, report: &mut CollectReport) -> Result<(), Er
                 reason = row.reason,
                 "object deleted"
             );
-            progress = true;
             report.objects += 1;
             report.freed_bytes += row.size_bytes;
-        }
-        if !progress {
-            return Ok(());
         }
     }
 }

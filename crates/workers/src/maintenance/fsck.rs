@@ -3,6 +3,10 @@
 //! Without repair nothing is changed. Repair never deletes: a damaged blob is taken out of service until it is pushed
 //! again, one whose bytes turn out to be right comes back, an orphan goes to the trash and waits there for the grace
 //! time.
+//!
+//! Pushes and collections go on beside it. Rows are committed away before their objects are deleted, and no key is used
+//! again: so what was seen is a problem only if the row is still the same after the object was looked at, and an object
+//! is an orphan only if it is still there after its rows were looked for.
 
 use std::time::Duration;
 
@@ -64,7 +68,7 @@ pub enum FsckProblem {
         /// Where it is.
         object: String,
     },
-    /// A blob is out of service since its object was found wrong.
+    /// A blob is out of service since its object was found wrong, until it is pushed again or its bytes turn out right.
     OutOfService {
         /// The blob.
         digest: Digest,
@@ -132,22 +136,66 @@ async fn rows(registry: &Registry, options: FsckOptions, report: &mut FsckReport
         last = end.digest.to_string();
         for row in page {
             report.blobs += 1;
-            if row.corrupt {
-                out_of_service(registry, &mut reader, &row, options, report).await?;
-            } else if let Some(problem) = look(registry, &mut reader, &row, options, report).await? {
-                // What cannot be read now may be right: only wrong bytes are taken out of service.
-                if options.repair && !matches!(problem, FsckProblem::Unreadable { .. }) {
-                    let key = scrub::key_of(&row)?;
-                    match problem {
-                        FsckProblem::Missing { .. } => registry.quarantine_missing(key).await?,
-                        _ => registry.quarantine(CorruptObject { key, frame: 0 }).await?,
-                    }
-                    report.quarantined += 1;
+            blob(registry, &mut reader, row, options, report).await?;
+        }
+    }
+}
+
+/// Looks at a blob, and again while its row changes under the look.
+async fn blob(
+    registry: &Registry,
+    reader: &mut Reader<'_>,
+    mut row: BlobRow,
+    options: FsckOptions,
+    report: &mut FsckReport,
+) -> Result<(), Error> {
+    loop {
+        let problem = if row.corrupt {
+            let (digest, object) = (row.digest, row.object_key.clone());
+            Some(FsckProblem::OutOfService { digest, object })
+        } else {
+            look(registry, reader, &row, options, report).await?
+        };
+        let Some(problem) = problem else { return Ok(()) };
+        match registry.store().blob(&row.digest).await? {
+            None => return Ok(()),
+            Some(now) if now == row => return settle(registry, reader, &row, problem, options, report).await,
+            Some(now) => row = now,
+        }
+    }
+}
+
+/// Reports a problem and, where that is wanted, does what can be done about it.
+async fn settle(
+    registry: &Registry,
+    reader: &mut Reader<'_>,
+    row: &BlobRow,
+    problem: FsckProblem,
+    options: FsckOptions,
+    report: &mut FsckReport,
+) -> Result<(), Error> {
+    if options.repair {
+        let key = scrub::key_of(row)?;
+        match problem {
+            FsckProblem::OutOfService { .. } => {
+                if let Ok(Scrubbed::Sound { frames }) = reader.read(row).await? {
+                    report.read_bytes += row.size_bytes;
+                    registry.put_back(row, &frames).await?;
+                    report.repaired += 1;
                 }
-                report.problems.push(problem);
+            }
+            // What cannot be read now may be right: only wrong bytes are taken out of service.
+            FsckProblem::Unreadable { .. } | FsckProblem::Orphan { .. } => {}
+            FsckProblem::Missing { .. } => {
+                report.quarantined += u64::from(registry.quarantine_missing(key).await?);
+            }
+            FsckProblem::Size { .. } | FsckProblem::Content { .. } => {
+                report.quarantined += u64::from(registry.quarantine(CorruptObject { key, frame: 0 }).await?);
             }
         }
     }
+    report.problems.push(problem);
+    Ok(())
 }
 
 /// What is wrong with a blob that is in service.
@@ -188,25 +236,6 @@ async fn look(
     })
 }
 
-/// A blob that was found wrong before stays a problem until it is pushed again, or its bytes turn out to be right.
-async fn out_of_service(
-    registry: &Registry,
-    reader: &mut Reader<'_>,
-    row: &BlobRow,
-    options: FsckOptions,
-    report: &mut FsckReport,
-) -> Result<(), Error> {
-    report.problems.push(FsckProblem::OutOfService { digest: row.digest, object: row.object_key.clone() });
-    if options.repair
-        && let Ok(Scrubbed::Sound { frames }) = reader.read(row).await?
-    {
-        report.read_bytes += row.size_bytes;
-        registry.put_back(row, &frames).await?;
-        report.repaired += 1;
-    }
-    Ok(())
-}
-
 fn text(error: &blobs::BlobError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
@@ -229,6 +258,10 @@ async fn objects(registry: &Registry, options: FsckOptions, report: &mut FsckRep
         for listed in page {
             let object = listed.key.to_string();
             if known.contains(&object) || listed.key.is_of_series() || young(listed.modified_unix_s) {
+                continue;
+            }
+            // Its row is gone before it is.
+            if registry.blobs().stat(listed.key).await.map_err(|error| storage(&error))?.is_none() {
                 continue;
             }
             if options.repair {

@@ -53,13 +53,13 @@ pub async fn scrub(
                     report.read_bytes += row.size_bytes;
                     note(registry, &row, store.now(), &frames).await?;
                 }
+                // What was collected or replaced since its row was read is no damage.
                 Ok(Scrubbed::Missing) => {
-                    report.damaged += 1;
-                    registry.quarantine_missing(key_of(&row)?).await?;
+                    report.damaged += u64::from(registry.quarantine_missing(key_of(&row)?).await?);
                 }
                 Ok(Scrubbed::Damaged(_)) => {
-                    report.damaged += 1;
-                    registry.quarantine(CorruptObject { key: key_of(&row)?, frame: 0 }).await?;
+                    let found = CorruptObject { key: key_of(&row)?, frame: 0 };
+                    report.damaged += u64::from(registry.quarantine(found).await?);
                 }
                 Err(_) => {
                     report.unreadable += 1;

@@ -2,7 +2,9 @@
 
 use crate::support::{World, body};
 
-use blobs::{BlobKey, BlobStore as _, Budget, Fault, HookedBlobs, MemoryBlobs, Operation, RemoteBlobs};
+use blobs::{
+    BlobKey, BlobStore as _, Budget, Failure, Fault, HookedBlobs, MemoryBlobs, Operation, RemoteBlobs,
+};
 use metadata::model::PrincipalId;
 use metadata::model::collect::{TrashRow, trash};
 use metadata::model::manifest::{self, NewManifest};
@@ -261,4 +263,56 @@ async fn a_collection_ends_however_much_becomes_due_meanwhile() {
     assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 1);
     clock.advance(Duration::from_mins(1));
     assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 4);
+}
+
+#[tokio::test]
+async fn objects_that_cannot_be_deleted_do_not_keep_the_others() {
+    let clock = Arc::new(ManualClock::default());
+    let store = Store::new(Sqlite::memory().unwrap(), clock.clone(), Arc::new(SeededRandom::new(3)));
+    let stuck = Arc::new(AtomicBool::new(true));
+    let is_stuck = stuck.clone();
+    // More than are read at once, and first in line whether their times differ or not.
+    let key = |at: u32| BlobKey::begun_at(1_795_251_600_000, u128::from(at));
+    let bad: Vec<BlobKey> = (0..450).map(key).collect();
+    let hooked = bad.clone();
+    let blobs = HookedBlobs::new(Arc::new(MemoryBlobs::new()), move |operation, key| {
+        let hit = operation == Operation::Delete && key.is_some_and(|key| hooked.contains(&key));
+        if hit && is_stuck.load(Ordering::SeqCst) { Fault::Before(Failure::Io) } else { Fault::None }
+    });
+    let registry = World::registry(store.clone(), Arc::new(blobs), at_once()).await;
+    let begun = clock.now();
+    for at in 0..460_u32 {
+        let row = TrashRow {
+            object_key: key(at).to_string(),
+            digest: None,
+            size_bytes: 1,
+            reason: "orphan".to_owned(),
+            state: None,
+        };
+        let mut tx = store.begin().await.unwrap();
+        trash(&mut tx, &row, begun.plus(Duration::from_secs((at / 230).into())), begun);
+        store.commit(tx).await.unwrap();
+    }
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 10);
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 0);
+    stuck.store(false, Ordering::SeqCst);
+    assert_eq!(maintenance::collect(&registry, false).await.unwrap().objects, 450);
+}
+
+#[tokio::test]
+async fn uploads_that_were_given_up_do_not_count_against_new_ones() {
+    let world = World::new(Settings { max_uploads_per_principal: 2, ..Settings::default() }).await;
+    let start = async || {
+        let grant = world.push_grant().await;
+        world.registry.start_upload(&grant, None, None).await
+    };
+    start().await.unwrap();
+    start().await.unwrap();
+    assert!(matches!(start().await, Err(Error::LimitReached(_))));
+    // Nobody collects them.
+    world.clock.advance(Duration::from_hours(25));
+    start().await.unwrap();
+    start().await.unwrap();
+    assert!(matches!(start().await, Err(Error::LimitReached(_))));
 }

@@ -1,7 +1,8 @@
 //! fsck and scrub over objects that are damaged, missing, unreadable, unknown – or right after all.
 
-use crate::support::World;
-use blobs::{BlobKey, BlobStore, Failure, Fault, HookedBlobs, Operation};
+use crate::support::{Gated, World};
+use blobs::{BlobKey, BlobStore, Failure, Fault, HookedBlobs, MemoryBlobs, Operation};
+use metadata::{ManualClock, SeededRandom, Store};
 use oci::Digest;
 use registry::{Registry, Settings};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -173,4 +174,118 @@ async fn a_damaged_object_that_was_replaced_is_given_back_after_its_quarantine()
     // What its blob still names may turn out to be right.
     let kept = world.object(&Digest::sha256(still_damaged)).await;
     assert!(world.blobs.stat(kept).await.unwrap().is_some());
+}
+
+/// A registry on which fsck can be stopped at a read.
+async fn gated(settings: Settings) -> (World, Arc<Gated>) {
+    let engine = Gated::new();
+    let clock = Arc::new(ManualClock::default());
+    let store = Store::new(engine.clone(), clock.clone(), Arc::new(SeededRandom::new(3)));
+    (World::with(store, clock, Arc::new(MemoryBlobs::new()), settings).await, engine)
+}
+
+/// Runs a check and, when it has come to a statement, something beside it.
+async fn beside<R: std::fmt::Debug>(
+    (world, engine): &(World, Arc<Gated>),
+    (statement, after): (&'static str, bool),
+    check: impl Future<Output = Result<R, registry::Error>>,
+    act: impl AsyncFnOnce(&World),
+) -> R {
+    let (reached, leave) = engine.stop(statement, after);
+    let mut check = std::pin::pin!(check);
+    tokio::select! {
+        report = &mut check => panic!("it never came to {statement}: {report:?}"),
+        _ = reached => {
+            act(world).await;
+            let _ = leave.send(());
+            check.await.unwrap()
+        }
+    }
+}
+
+fn nothing_kept() -> Settings {
+    let zero = Duration::ZERO;
+    Settings { blob_lease: zero, restore_window: zero, collect_grace: zero, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn what_is_collected_while_fsck_looks_is_no_problem() {
+    for (read, repair) in [(false, false), (true, false), (false, true), (true, true)] {
+        let gated = gated(nothing_kept()).await;
+        let gone = gated.0.image("gone", &LAYERS).await.unwrap();
+        gated.0.image("kept", &[b"kept"]).await.unwrap();
+        let options = FsckOptions { read, repair, ..FsckOptions::default() };
+        let check = maintenance::fsck(&gated.0.registry, options);
+        let report = beside(&gated, ("blob::AFTER", true), check, async |world| {
+            world.delete(gone).await;
+            world.clock.advance(Duration::from_secs(1));
+            world.collect().await;
+            assert!(world.registry.store().blob(&Digest::sha256(b"one")).await.unwrap().is_none());
+        })
+        .await;
+        assert_eq!((report.blobs, report.problems.len(), report.quarantined), (5, 0, 0), "{report:?}");
+        assert_eq!(gated.0.registry.damage().quarantined(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_repaired_by_a_push_while_fsck_looks_is_no_problem() {
+    for (read, repair) in [(false, false), (true, false), (false, true), (true, true)] {
+        let gated = gated(nothing_kept()).await;
+        gated.0.image("app", &LAYERS).await.unwrap();
+        for layer in [&b"one"[..], b"two"] {
+            let key = gated.0.object(&Digest::sha256(layer)).await;
+            gated.0.blobs.delete(key).await.unwrap();
+        }
+        // One was found, the other not yet.
+        let key = gated.0.object(&Digest::sha256(b"one")).await;
+        gated.0.registry.quarantine_missing(key).await.unwrap();
+        let options = FsckOptions { read, repair, ..FsckOptions::default() };
+        let check = maintenance::fsck(&gated.0.registry, options);
+        let report = beside(&gated, ("blob::AFTER", true), check, async |world| {
+            let key = world.object(&Digest::sha256(b"two")).await;
+            world.registry.quarantine_missing(key).await.unwrap();
+            world.blob(b"one").await.unwrap();
+            world.blob(b"two").await.unwrap();
+        })
+        .await;
+        assert_eq!((report.problems.len(), report.quarantined, report.repaired), (0, 0, 0), "{report:?}");
+        assert_eq!(gated.0.registry.store().corrupt_blobs().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_while_fsck_looks_is_no_orphan() {
+    for repair in [false, true] {
+        let gated = gated(nothing_kept()).await;
+        // What is pushed twice waits in the trash.
+        gated.0.image("app", &[b"layer"]).await.unwrap();
+        gated.0.image("app", &[b"layer"]).await.unwrap();
+        assert_eq!(gated.0.objects().await, 4);
+        let options = FsckOptions { repair, orphan_age: Duration::ZERO, ..FsckOptions::default() };
+        let check = maintenance::fsck(&gated.0.registry, options);
+        let report = beside(&gated, ("blob::KNOWN_OBJECTS", false), check, async |world| {
+            world.collect().await;
+            assert_eq!(world.objects().await, 2);
+        })
+        .await;
+        assert_eq!((report.problems.len(), report.repaired), (0, 0), "{report:?}");
+        assert_eq!(gated.0.registry.store().trash_totals().await.unwrap(), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_collected_while_the_scrub_looks_is_no_damage() {
+    let gated = gated(nothing_kept()).await;
+    let gone = gated.0.image("gone", &LAYERS).await.unwrap();
+    gated.0.image("kept", &[b"kept"]).await.unwrap();
+    gated.0.clock.advance(Duration::from_hours(25));
+    let check = maintenance::scrub(&gated.0.registry, Duration::from_hours(24), 0);
+    let report = beside(&gated, ("blob::OLDEST_CHECKED", true), check, async |world| {
+        world.delete(gone).await;
+        world.clock.advance(Duration::from_secs(1));
+        world.collect().await;
+    })
+    .await;
+    assert_eq!((report.sound, report.damaged, report.unreadable), (2, 0, 0), "{report:?}");
 }

@@ -2,12 +2,17 @@
 
 use blobs::{BlobKey, BlobStore, Budget, MemoryBlobs};
 use bytes::Bytes;
-use metadata::{ManualClock, SeededRandom, Sqlite, Store, jobs};
+use futures_util::future::BoxFuture;
+use metadata::{
+    CommitError, Dialect, Engine, ManualClock, Row, SeededRandom, Sqlite, Statement, Store, StoreError, Tx,
+    Value, jobs,
+};
 use oci::{Digest, MediaType, Reference, RepoName};
 use registry::upload::BodyError;
 use registry::{Caller, Delete, Error, Grant, Parts, Principal, Pull, Push, Registry, Sealer, Settings};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use workers::upkeep::{Collect, CollectJob, ScrubJob};
 use workers::{Job, Runner};
 
@@ -159,5 +164,95 @@ impl World {
 
     pub(crate) async fn collect(&self) -> String {
         self.run::<CollectJob>(&Collect::default()).await
+    }
+}
+
+/// An engine of which one statement waits, so that others can come between.
+#[derive(Debug)]
+pub(crate) struct Gated {
+    engine: Arc<dyn Engine>,
+    gate: Mutex<Option<Gate>>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    /// End of the statement's name.
+    statement: &'static str,
+    reached: oneshot::Sender<()>,
+    open: oneshot::Receiver<()>,
+    /// Whether its answer waits; else it waits itself.
+    after: bool,
+}
+
+impl Gate {
+    async fn wait(self) {
+        let _ = self.reached.send(());
+        let _ = self.open.await;
+    }
+}
+
+impl Gated {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { engine: Sqlite::memory().unwrap(), gate: Mutex::new(None) })
+    }
+
+    /// Lets the next read by a statement wait, before or after it is done: tells when it does, and takes leave for it.
+    pub(crate) fn stop(
+        &self,
+        statement: &'static str,
+        after: bool,
+    ) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let (reached, is_reached) = oneshot::channel();
+        let (leave, open) = oneshot::channel();
+        *self.gate.lock().unwrap() = Some(Gate { statement, reached, open, after });
+        (is_reached, leave)
+    }
+}
+
+impl Engine for Gated {
+    fn dialect(&self) -> Dialect {
+        self.engine.dialect()
+    }
+
+    fn query<'a>(
+        &'a self,
+        statement: &'static Statement,
+        params: &'a [Value],
+    ) -> BoxFuture<'a, Result<Vec<Row>, StoreError>> {
+        let gate = self.gate.lock().unwrap().take_if(|gate| statement.name.ends_with(gate.statement));
+        Box::pin(async move {
+            match gate {
+                Some(gate) if gate.after => {
+                    let rows = self.engine.query(statement, params).await;
+                    gate.wait().await;
+                    rows
+                }
+                Some(gate) => {
+                    gate.wait().await;
+                    self.engine.query(statement, params).await
+                }
+                None => self.engine.query(statement, params).await,
+            }
+        })
+    }
+
+    fn commit(&self, tx: Tx) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.engine.commit(tx)
+    }
+
+    fn reserve_ids(&self, count: u32) -> BoxFuture<'_, Result<i64, StoreError>> {
+        self.engine.reserve_ids(count)
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.engine.health()
+    }
+
+    fn prepare<'a>(&'a self, statement: &'static Statement) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.engine.prepare(statement)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.engine.close()
     }
 }

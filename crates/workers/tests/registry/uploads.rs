@@ -1,10 +1,10 @@
-//! Two replicas on one remote store that go on with the same upload: one of them wins, and nothing that was
-//! acknowledged is touched by the other.
+//! Uploads that another process goes on with. Two replicas on one remote store: one of them wins, and nothing that was
+//! acknowledged is touched by the other. One process after the other on a local store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use blobs::{Budget, RemoteBlobs};
+use blobs::{BlobKey, BlobStore as _, Budget, RemoteBlobs};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use metadata::{ManualClock, SeededRandom, Sqlite, Store};
@@ -132,5 +132,24 @@ async fn two_that_go_on_from_one_saved_state_do_not_touch_each_others_object() {
         }
         assert_eq!(acknowledged, [first], "{lengths:?}");
         assert_eq!(two.content(&digests[first]).await.as_ref(), Some(&contents[first]), "{lengths:?}");
+    }
+}
+
+/// A process died while it wrote the first bytes; the next one is told of a shorter life of uploads.
+#[tokio::test]
+async fn an_upload_begun_by_a_former_process_goes_on_whatever_the_settings_became() {
+    for upload_ttl in [Duration::from_hours(1), Duration::from_hours(24), Duration::from_hours(72)] {
+        let world = World::new(Settings::default()).await;
+        let grant = world.push_grant().await;
+        let id = world.registry.start_upload(&grant, None, None).await.unwrap().id;
+        let row = world.registry.store().upload(id).await.unwrap().unwrap();
+        // What a killed process leaves: an object that was begun, and a session that knows nothing of it.
+        std::mem::forget(world.blobs.begin(BlobKey::parse(&row.object_key).unwrap()).await.unwrap());
+        world.clock.advance(Duration::from_mins(1));
+        let settings = Settings { upload_ttl, ..Settings::default() };
+        let next = World::with(world.registry.store().clone(), world.clock, world.blobs, settings).await;
+        let grant = next.push_grant().await;
+        let chunk = next.registry.put_chunk(&grant, id, ChunkHeaders::default(), body(b"all of it")).await;
+        assert_eq!(chunk.unwrap_or_else(|error| panic!("{upload_ttl:?}: {error}")).offset, 9);
     }
 }

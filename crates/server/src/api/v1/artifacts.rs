@@ -93,6 +93,8 @@ pub(super) struct Artifact {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Child {
     digest: String,
+    /// Whether the repository holds it: an index may list what is not there, or not yet.
+    present: bool,
     media_type: String,
     size_bytes: u64,
     platform: Option<Platform>,
@@ -152,8 +154,8 @@ fn artifact(known: list::Artifact, details: &Details) -> Artifact {
     }
 }
 
-impl From<Descriptor> for Child {
-    fn from(entry: Descriptor) -> Self {
+impl Child {
+    fn new(entry: Descriptor, present: bool) -> Self {
         let platform = entry.platform.map(|stated| Platform {
             os: stated.os,
             architecture: stated.architecture,
@@ -162,6 +164,7 @@ impl From<Descriptor> for Child {
         });
         Self {
             digest: entry.digest.to_string(),
+            present,
             media_type: entry.media_type.to_string(),
             size_bytes: entry.size_bytes,
             platform,
@@ -252,6 +255,11 @@ pub(super) async fn show(
     let mut hanging = app.registry.accessories(row.id, &[digest]).await?;
     let accessories = hanging.remove(&digest).unwrap_or_default().into_iter().map(Accessory::from).collect();
     let artifact = artifact(known, &details);
-    let children = details.children.into_iter().map(Child::from).collect();
+    let held = app.registry.children_held(row.id, &details).await?;
+    let child = |entry: Descriptor| {
+        let present = held.contains(&entry.digest);
+        Child::new(entry, present)
+    };
+    let children = details.children.into_iter().map(child).collect();
     Ok(Json(ArtifactDetails { artifact, children, accessories, config: details.config }))
 }
