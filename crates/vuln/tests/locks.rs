@@ -35,6 +35,7 @@ fn every_statement_is_read_and_nothing_else() {
     let present: BTreeSet<String> =
         directories.map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8")).collect();
     assert_eq!(present, expected.keys().cloned().collect());
+    let mut wrong = Vec::new();
     for (directory, wanted) in expected {
         let inventory = catalogue(&folder.join("locks").join(&directory));
         assert_eq!(inventory.problems, [], "{directory}");
@@ -54,6 +55,10 @@ fn every_statement_is_read_and_nothing_else() {
             )
         };
         let found: BTreeSet<String> = inventory.packages.iter().map(line).collect();
-        assert_eq!(found, wanted, "{directory}");
+        let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+        if found != wanted {
+            wrong.push((directory, only(&found, &wanted), only(&wanted, &found)));
+        }
     }
+    assert_eq!(wrong, [], "directory, too much, missing");
 }
