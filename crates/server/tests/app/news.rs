@@ -170,6 +170,9 @@ async fn news_reach_the_verdicts_of_many_images() {
         images.push(
             push_with(&app, "team/app", &number.to_string(), std::slice::from_ref(layer), &config).await,
         );
+        if number % 1000 == 999 {
+            app.idle().await;
+        }
     }
     app.idle().await;
     while !app.registry.store().estate_dirty(1).await.expect("an answer").is_empty() {
