@@ -67,7 +67,8 @@ impl LastKnown {
             Reference::Tag(tag) => answers.tags.get(&place.key(tag.clone()))?,
             Reference::Digest(digest) => *digest,
         };
-        answers.manifests.get(&place.key(digest))
+        let known = answers.manifests.get(&place.key(digest))?;
+        Some(PulledManifest { last_known: true, ..known })
     }
 
     /// Keeps what a read said about a reference.
@@ -122,6 +123,7 @@ mod tests {
             media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
             bytes: Bytes::from_static(bytes),
             repository: 7.into(),
+            last_known: false,
         }
     }
 
@@ -139,7 +141,8 @@ mod tests {
         let (one, two) = (manifest(b"one"), manifest(b"two"));
         known.note_manifest(place("app"), &tag("v1"), Some(&one));
         known.note_manifest(place("app"), &tag("v1"), Some(&two));
-        assert_eq!(known.manifest(place("app"), &tag("v1")).map(|m| m.digest), Some(two.digest));
+        let last = known.manifest(place("app"), &tag("v1")).map(|m| (m.digest, m.last_known));
+        assert_eq!(last, Some((two.digest, true)));
         assert_eq!(
             known.manifest(place("app"), &Reference::Digest(one.digest)).map(|m| m.digest),
             Some(one.digest)

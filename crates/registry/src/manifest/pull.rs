@@ -22,6 +22,8 @@ pub struct PulledManifest {
     pub bytes: Bytes,
     /// Its repository, for counting.
     pub repository: RepositoryId,
+    /// It is what was served last, because the database cannot be asked: its tag may have moved.
+    pub last_known: bool,
 }
 
 impl Registry {
@@ -95,6 +97,7 @@ impl Registry {
                 media_type: row.media_type,
                 bytes: row.bytes,
                 repository: row.repository,
+                last_known: false,
             }),
             None if self.store.repository(grant.project, name).await?.is_some() => {
                 Err(Error::ManifestUnknown)

@@ -13,6 +13,10 @@ use registry::{Delete, Error, Grant, Pull, Push};
 use super::reply::Reply;
 use super::{Call, Failure, headers, known};
 
+/// What a client is told of a tag while the database cannot be asked.
+const MAY_HAVE_MOVED: &str =
+    "299 - \"the registry cannot ask its database: this is what the tag named when it was served last\"";
+
 pub(super) async fn pull(
     call: &Call<'_>,
     repo: &RepoName,
@@ -32,12 +36,14 @@ pub(super) async fn pull(
     }
     let length = manifest.bytes.len() as u64;
     let body = if call.head { Body::empty() } else { Body::from(manifest.bytes) };
-    Ok(Reply::empty(StatusCode::OK)
+    let mut reply = Reply::empty(StatusCode::OK)
         .with(CONTENT_TYPE, &manifest.media_type)
         .with(headers::CONTENT_DIGEST, digest)
-        .with(ETAG, etag)
-        .body(body, length)
-        .done())
+        .with(ETAG, etag);
+    if manifest.last_known && matches!(reference, Reference::Tag(_)) {
+        reply = reply.with(WARNING, MAY_HAVE_MOVED);
+    }
+    Ok(reply.body(body, length).done())
 }
 
 pub(super) async fn put(

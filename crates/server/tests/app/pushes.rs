@@ -92,11 +92,9 @@ async fn what_comes_into_an_index_later_counts_for_what_is_put_around_it() {
 }
 
 async fn exists(app: &TestApp, project: &str) -> bool {
-    match app.get(&format!("/api/v1/projects/{project}")).await.status {
-        StatusCode::OK => true,
-        StatusCode::NOT_FOUND => false,
-        other => panic!("{other}"),
-    }
+    let status = app.get(&format!("/api/v1/projects/{project}")).await.status;
+    assert!(matches!(status, StatusCode::OK | StatusCode::NOT_FOUND), "{status}");
+    status == StatusCode::OK
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use metadata::leases::{self, Held};
 use metadata::model::checkpoint::{Kind, Record};
 use metadata::{SeededRandom, Sqlite, Store};
-use oci::Digest;
+use oci::{Digest, Reference};
 use registry::admin::NewUser;
 use registry::{Sealer, Settings};
 use std::sync::Arc;
@@ -140,6 +140,43 @@ async fn a_rebuild_brings_back_every_row_with_its_id() {
     let writer = Writer::new(&world, "two").await;
     writer.write(&world).await;
     let (store, _) = rebuilt(&world, RebuildOptions::default()).await.unwrap();
+    assert_eq!(dump(&store).await, dump(world.registry.store()).await);
+}
+
+/// Pushes an index of one manifest that is not there.
+async fn index(world: &World, child: &Digest) -> Digest {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let entry = format!(r#"{{"mediaType":"{INDEX}","digest":"{child}","size":9}}"#);
+    let bytes = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{entry}]}}"#);
+    let (digest, media_type) = (Digest::sha256(bytes.as_bytes()), INDEX.parse().unwrap());
+    let (grant, caller, reference) = (world.push_grant().await, world.caller(), Reference::Digest(digest));
+    let put = world.registry.put_manifest(&caller, &grant, &reference, &[], &media_type, bytes.into());
+    put.await.unwrap().digest
+}
+
+#[tokio::test]
+async fn an_index_that_was_raised_by_a_later_child_comes_back_as_high() {
+    let world = World::new(Settings::default()).await;
+    let writer = Writer::new(&world, "one").await;
+    let (absent, other) = (Digest::sha256(b"absent"), Digest::sha256(b"other"));
+    // The child's bytes are known before it is pushed.
+    let inner = index(&world, &absent).await;
+    let outer = index(&world, &inner).await;
+    world.delete(inner).await;
+    world.delete(outer).await;
+    let outer = index(&world, &inner).await;
+    index(&world, &other).await;
+    writer.write(&world).await;
+    let height = async |store: &Store| {
+        let repository = store.repository(world_project(store).await, "app").await.unwrap().unwrap();
+        store.manifest_heights(repository.id, &[outer]).await.unwrap()[0].1
+    };
+    assert_eq!(height(world.registry.store()).await, 1);
+    index(&world, &absent).await;
+    assert_eq!(height(world.registry.store()).await, 2);
+    writer.write(&world).await;
+    let (store, _) = rebuilt(&world, RebuildOptions::default()).await.unwrap();
+    assert_eq!(height(&store).await, 2);
     assert_eq!(dump(&store).await, dump(world.registry.store()).await);
 }
 
