@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::media_type::MediaType;
+use crate::object::Object;
 
 /// A reference to content by digest, as stated inside a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(crate) struct RawDescriptor {
     #[serde(default)]
     artifact_type: Option<String>,
     #[serde(default)]
-    platform: Option<Platform>,
+    platform: Option<Object<Platform>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -67,7 +68,7 @@ impl RawDescriptor {
                 .map_err(|_| "a descriptor's digest is not a sha256 or sha512 digest")?,
             size_bytes: size.try_into().map_err(|_| "a descriptor's size is negative")?,
             artifact_type: self.artifact_type.filter(|text| !text.is_empty()),
-            platform: self.platform,
+            platform: self.platform.map(|platform| platform.0),
             annotations: self.annotations.unwrap_or_default(),
         })
     }

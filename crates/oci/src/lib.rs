@@ -11,6 +11,7 @@ mod hash_kernel;
 pub mod manifest;
 pub mod media_type;
 pub mod name;
+mod object;
 pub mod operation;
 pub mod page;
 pub mod range;

@@ -14,6 +14,7 @@ use crate::media_type::{
     DOCKER_LIST, DOCKER_MANIFEST, DOCKER_V1, DOCKER_V1_SIGNED, MediaType, OCI_ARTIFACT, OCI_EMPTY, OCI_INDEX,
     OCI_MANIFEST,
 };
+use crate::object::Object;
 use crate::strict_json;
 
 /// Most descriptors in one manifest.
@@ -79,15 +80,15 @@ struct Raw {
     #[serde(default)]
     artifact_type: Option<String>,
     #[serde(default)]
-    config: Option<RawDescriptor>,
+    config: Option<Object<RawDescriptor>>,
     #[serde(default)]
-    layers: Option<Vec<RawDescriptor>>,
+    layers: Option<Vec<Object<RawDescriptor>>>,
     #[serde(default)]
-    blobs: Option<Vec<RawDescriptor>>,
+    blobs: Option<Vec<Object<RawDescriptor>>>,
     #[serde(default)]
-    manifests: Option<Vec<RawDescriptor>>,
+    manifests: Option<Vec<Object<RawDescriptor>>>,
     #[serde(default)]
-    subject: Option<RawDescriptor>,
+    subject: Option<Object<RawDescriptor>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(default, rename = "fsLayers")]
@@ -101,9 +102,9 @@ struct RawArtifact {
     #[serde(default)]
     artifact_type: Option<String>,
     #[serde(default)]
-    blobs: Option<Vec<RawDescriptor>>,
+    blobs: Option<Vec<Object<RawDescriptor>>>,
     #[serde(default)]
-    subject: Option<RawDescriptor>,
+    subject: Option<Object<RawDescriptor>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
 }
@@ -153,7 +154,7 @@ impl Manifest {
             _ => {
                 let config = raw.config.ok_or(ManifestError::Content("an image manifest needs `config`"))?;
                 let layers = raw.layers.ok_or(ManifestError::Content("an image manifest needs `layers`"))?;
-                (Some(config.parse().map_err(ManifestError::Content)?), descriptors(layers)?, Vec::new())
+                (Some(config.0.parse().map_err(ManifestError::Content)?), descriptors(layers)?, Vec::new())
             }
         };
         let artifact_type = raw.artifact_type.filter(|text| !text.is_empty());
@@ -163,7 +164,7 @@ impl Manifest {
             config,
             layers,
             children,
-            subject: raw.subject.map(RawDescriptor::parse).transpose().map_err(ManifestError::Content)?,
+            subject: raw.subject.map(|raw| raw.0.parse()).transpose().map_err(ManifestError::Content)?,
             artifact_type,
             annotations: raw.annotations.unwrap_or_default(),
         })
@@ -177,7 +178,7 @@ impl Manifest {
             config: None,
             layers: descriptors(raw.blobs.unwrap_or_default())?,
             children: Vec::new(),
-            subject: raw.subject.map(RawDescriptor::parse).transpose().map_err(ManifestError::Content)?,
+            subject: raw.subject.map(|raw| raw.0.parse()).transpose().map_err(ManifestError::Content)?,
             artifact_type: raw.artifact_type.filter(|text| !text.is_empty()),
             annotations: raw.annotations.unwrap_or_default(),
         })
@@ -218,11 +219,13 @@ impl Manifest {
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ManifestError> {
-    serde_json::from_slice(bytes).map_err(|error| ManifestError::Json(error.to_string()))
+    serde_json::from_slice(bytes)
+        .map(|Object(said)| said)
+        .map_err(|error| ManifestError::Json(error.to_string()))
 }
 
-fn descriptors(raw: Vec<RawDescriptor>) -> Result<Vec<Descriptor>, ManifestError> {
-    raw.into_iter().map(RawDescriptor::parse).collect::<Result<_, _>>().map_err(ManifestError::Content)
+fn descriptors(raw: Vec<Object<RawDescriptor>>) -> Result<Vec<Descriptor>, ManifestError> {
+    raw.into_iter().map(|raw| raw.0.parse()).collect::<Result<_, _>>().map_err(ManifestError::Content)
 }
 
 fn check_media_type(content_type: &MediaType, stated: Option<&str>) -> Result<(), ManifestError> {
@@ -273,6 +276,26 @@ mod tests {
             descriptor("9223372036854775807")
         );
         assert!(parse(OCI_MANIFEST, &two).is_err(), "the sum overflows");
+    }
+
+    /// Found by a fuzzer: serde takes structures by position as well.
+    #[test]
+    fn an_array_is_no_manifest_no_descriptor_and_no_platform() {
+        assert!(parse(OCI_ARTIFACT, &format!(r#"["{OCI_ARTIFACT}"]"#)).is_err());
+        let positional = format!(r#"["application/x","{D}",5]"#);
+        let config = descriptor("0");
+        assert!(
+            parse(OCI_MANIFEST, &format!(r#"{{"schemaVersion":2,"config":{positional},"layers":[]}}"#))
+                .is_err()
+        );
+        let layers = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{positional}]}}"#);
+        assert!(parse(OCI_MANIFEST, &layers).is_err());
+        let child = |platform: &str| {
+            format!(r#"{{"mediaType":"application/x","digest":"{D}","size":1,"platform":{platform}}}"#)
+        };
+        let index = |platform| format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, child(platform));
+        assert!(parse(OCI_INDEX, &index(r#"["amd64","linux"]"#)).is_err());
+        assert!(parse(OCI_INDEX, &index(r#"{"architecture":"amd64","os":"linux"}"#)).is_ok());
     }
 
     #[test]

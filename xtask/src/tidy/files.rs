@@ -51,6 +51,7 @@ const LOCK_FILES: &[&str] = &[
     "pnpm-lock.yaml",
     "poetry.lock",
     "pubspec.lock",
+    "pylock.toml",
     "uv.lock",
     "yarn.lock",
 ];
