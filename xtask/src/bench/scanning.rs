@@ -211,14 +211,14 @@ fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Round> 
     }
     let start = Instant::now();
     let end = start + Duration::from_secs(args.seconds);
-    let results: Vec<anyhow::Result<Vec<(f64, f64)>>> = std::thread::scope(|scope| {
+    let results: Vec<anyhow::Result<Vec<(Duration, f64)>>> = std::thread::scope(|scope| {
         let worker = |(n, operation): (usize, &mut Operation<'_>)| {
             let mut due = start + pause.mul_f64(n as f64 / args.connections as f64);
             let mut latencies = Vec::new();
             while due < end {
                 rest(due.saturating_duration_since(Instant::now()));
                 operation.once()?;
-                latencies.push(((due - start).as_secs_f64(), due.elapsed().as_secs_f64()));
+                latencies.push((due - start, due.elapsed().as_secs_f64()));
                 due += pause;
             }
             Ok(latencies)
@@ -233,7 +233,8 @@ fn round(target: &BenchTarget, args: &Args, rate: f64) -> anyhow::Result<Round> 
     let mut windows = vec![Vec::new(); usize::try_from(args.seconds)?];
     for result in results {
         for (due, latency) in result? {
-            let window = windows.get_mut(due as usize).context("a pull was due after the end")?;
+            let window =
+                windows.get_mut(usize::try_from(due.as_secs())?).context("a pull was due after the end")?;
             window.push(latency);
         }
     }
