@@ -154,7 +154,7 @@ async fn what_no_feed_spoke_of_is_judged_when_one_does() {
 
 /// More than one page of verdicts; `BONDED_NEWS_IMAGES=20000 … -- --nocapture` says what many take.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figure is what one runs it by hand for")]
+#[expect(clippy::disallowed_methods, reason = "how many is said by who runs it by hand")]
 async fn news_reach_the_verdicts_of_many_images() {
     let dir = tempfile::tempdir().expect("a directory");
     let app = scanning(dir.path()).await;
