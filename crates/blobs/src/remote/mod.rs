@@ -274,7 +274,7 @@ impl Remote {
         let unfit = |step: &str, error: &dyn std::fmt::Display| {
             let text = error.to_string().replace('\n', " ");
             BlobError::Unfit(format!(
-                "{kind} blob storage: {step} failed: {text}; check endpoint (of S3: and path_style), bucket, region, credentials and policy"
+                "{kind} blob storage: {step} failed: {text}; check endpoint, bucket, region, credentials and policy, and path_style of S3"
             ))
         };
         let mut found = Capabilities { presigns: self.parts.signer.is_some(), ..Capabilities::default() };
