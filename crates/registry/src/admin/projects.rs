@@ -56,8 +56,17 @@ impl Registry {
         self.insert_project(caller, new.name.as_str(), new.visibility).await
     }
 
-    /// Whether a push to this name makes its project: there is none, the caller may, and the setting allows it.
-    pub fn push_makes_project(&self, caller: &Caller, repo: &RepoName) -> Result<bool, Error> {
+    /// Whether a push to this name makes its project: there is none, the caller may, and the setting allows it. That there
+    /// is none is asked of the database: another replica may have made it just now.
+    pub async fn push_makes_project(&self, caller: &Caller, repo: &RepoName) -> Result<bool, Error> {
+        if !self.would_make_project(caller, repo)? {
+            return Ok(false);
+        }
+        self.access.refresh(self.access.facts().generation()).await?;
+        self.would_make_project(caller, repo)
+    }
+
+    fn would_make_project(&self, caller: &Caller, repo: &RepoName) -> Result<bool, Error> {
         if !self.settings.create_projects_on_push {
             return Ok(false);
         }
@@ -80,7 +89,7 @@ impl Registry {
     /// Creates the project of a name pushed to, where the push makes it. What can be refused without it is to be refused
     /// before.
     pub async fn create_project_for_push(&self, caller: &Caller, repo: &RepoName) -> Result<(), Error> {
-        if !self.push_makes_project(caller, repo)? {
+        if !self.push_makes_project(caller, repo).await? {
             return Ok(());
         }
         match self.insert_project(caller, repo.project(), Visibility::Private).await {

@@ -56,7 +56,7 @@ pub(super) async fn put(
     let registry = &call.app.registry;
     let content_type = content_type(call);
     let (content_type, bytes, grant) = match content_type {
-        Ok(content_type) if registry.push_makes_project(&call.caller, repo)? => {
+        Ok(content_type) if registry.push_makes_project(&call.caller, repo).await? => {
             let bytes = read(call, body).await?;
             registry.check_first_manifest(reference, &content_type, &bytes)?;
             registry.create_project_for_push(&call.caller, repo).await?;

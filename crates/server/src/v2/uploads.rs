@@ -72,7 +72,7 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Response, Failure> {
     let registry = &call.app.registry;
-    if registry.push_makes_project(&call.caller, repo)? {
+    if registry.push_makes_project(&call.caller, repo).await? {
         // What is mounted needs no session.
         if start.mount.is_none() {
             let headers = start.digest.map_or(Ok(ChunkHeaders::default()), |_| chunk_headers(call))?;
