@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod registry;
 pub mod s3;
 pub mod tools;
+pub mod toxiproxy;
 pub mod wait;
 
 pub use registry::Target;

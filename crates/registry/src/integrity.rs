@@ -1,7 +1,6 @@
 //! Wrong bytes: where frame checksums come from, and what happens to an object that does not match them.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use blobs::verify::FrameSourceError;
@@ -129,7 +128,7 @@ impl Registry {
     }
 
     /// What was found damaged.
-    pub fn damage(&self) -> &Arc<Damage> {
+    pub fn damage(&self) -> &Damage {
         &self.damage
     }
 

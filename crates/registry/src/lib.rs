@@ -13,6 +13,7 @@ pub mod caller;
 mod conditioned;
 pub mod error;
 pub mod exports;
+mod freed;
 mod installation;
 mod integrity;
 mod last_known;
@@ -30,6 +31,7 @@ pub use access::{Access, Delete, Grant, Pull, Push};
 pub use authn::{Authenticator, Sealer};
 pub use caller::{Caller, Principal};
 pub use error::{Error, MissingReference, Refusal};
+pub use freed::Freed;
 pub use integrity::{CorruptObject, Damage};
 pub use notes::{Note, Notes};
 pub use settings::Settings;
@@ -74,7 +76,8 @@ pub struct Registry {
     uploads: ActiveUploads,
     contended: Turns,
     last_known: LastKnown,
-    damage: Arc<Damage>,
+    damage: Damage,
+    freed: Freed,
     started_at: Timestamp,
 }
 
@@ -136,11 +139,17 @@ impl Registry {
             uploads: ActiveUploads::default(),
             contended: Turns::default(),
             last_known,
-            damage: Arc::default(),
+            damage: Damage::default(),
+            freed: Freed::default(),
             started_at,
         };
         registry.bootstrap().await?;
         Ok((Arc::new(registry), queue))
+    }
+
+    /// The disk that this process gave back.
+    pub fn freed(&self) -> &Freed {
+        &self.freed
     }
 
     /// The metadata store.

@@ -104,8 +104,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         config: Arc::clone(&config),
         proxies,
     });
+    let metrics = Arc::clone(&front.metrics);
     let front = front.with_store(opened.registry.store(), opened.registry.sealer());
-    let background = opened.start(&config, &index)?;
+    let background = opened.start(&config, &index, &metrics)?;
     let outcome = front.serve(app.router()).await;
     background.stop().await;
     outcome.context("serving")?;

@@ -10,6 +10,8 @@ pub mod body;
 pub mod caller;
 pub mod command;
 pub mod config;
+#[cfg(test)]
+mod error_table;
 pub mod front;
 pub mod http;
 pub mod outbound;

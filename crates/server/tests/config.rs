@@ -2,10 +2,14 @@
 //!
 //! Golden files are compared with what the code makes; `UPDATE_GOLDEN=1 cargo test --workspace --test config` writes them anew.
 
+#[path = "common/golden.rs"]
+mod golden;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use golden::golden;
 use server::config::{Config, Flag, Role, Sources};
 
 fn sources(
@@ -245,19 +249,6 @@ fn warnings_name_what_is_valid_but_hardly_meant() {
 
 fn docs(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
-}
-
-fn golden(path: &Path, made: &str) {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::create_dir_all(path.parent().expect("parent")).expect("directory");
-        fs::write(path, made).expect("write");
-    }
-    let kept = fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        kept == made,
-        "{} is not what the code makes: run UPDATE_GOLDEN=1 cargo test --workspace --test config and review",
-        path.display()
-    );
 }
 
 #[test]

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use futures_util::stream;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Request};
 use server::http::Listener;
 use server::http::meter::Cut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use common::{PATIENCE, TestServer, limits, start};
 
@@ -166,34 +166,106 @@ async fn an_idle_connection_ends_and_a_new_one_is_taken() {
     assert_eq!(read(answer).await.expect("whole").len(), LARGE);
 }
 
+/// Raw frames, after the preface and empty SETTINGS.
+struct Frames(Vec<u8>);
+
+/// `:method: GET`, `:path: /`, `:scheme: http`, `:authority: a`, by HPACK.
+const GET_ROOT: &[u8] = b"\x82\x84\x86\x01\x01a";
+/// The same with `:method: POST`.
+const POST_ROOT: &[u8] = b"\x83\x84\x86\x01\x01a";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+impl Frames {
+    fn new() -> Self {
+        let mut frames = Self(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec());
+        frames.add(SETTINGS, 0, 0, &[]);
+        frames
+    }
+
+    fn add(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+        self.0.extend_from_slice(&length[1..]);
+        self.0.extend_from_slice(&[kind, flags]);
+        self.0.extend_from_slice(&stream.to_be_bytes());
+        self.0.extend_from_slice(payload);
+    }
+
+    /// Sends them to a server whose handler of `/` never answers and reads no body; returns when the server has ended
+    /// the connection. Answers how many requests began, and the reason that GOAWAY gave.
+    async fn flood(self) -> (usize, Option<u32>) {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&begun);
+        let handler = move |body: Body| {
+            counted.fetch_add(1, SeqCst);
+            async move {
+                std::future::pending::<()>().await;
+                drop(body);
+            }
+        };
+        let app = Router::new().route("/", any(handler));
+        let server = start(app, limits(), |listener: Listener| listener.with_http2(true)).await;
+        let (mut reader, mut writer) = server.connect().await.into_split();
+        // The server may have ended it before all is written.
+        let sending = tokio::spawn(async move { drop(writer.write_all(&self.0).await) });
+        let mut told = Vec::new();
+        // The end may be a reset: what arrived before it counts.
+        let read = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut told)).await;
+        drop(read.expect("the connection ends"));
+        server.seen.until(|seen| seen.open() == 0).await;
+        sending.await.expect("sent");
+        (begun.load(SeqCst), reason(&told))
+    }
+}
+
+/// The error code of the first GOAWAY frame.
+fn reason(mut bytes: &[u8]) -> Option<u32> {
+    loop {
+        let (head, rest) = bytes.split_at_checked(9)?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let (payload, after) = rest.split_at_checked(length)?;
+        if head[3] == 7 {
+            return Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?));
+        }
+        bytes = after;
+    }
+}
+
+/// RFC 9113 §7: `ENHANCE_YOUR_CALM`.
+const CALM: Option<u32> = Some(11);
+
 #[tokio::test]
 async fn requests_that_are_reset_at_once_end_the_connection_before_they_pile_up() {
-    let begun = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&begun);
-    let handler = move || {
-        counted.fetch_add(1, SeqCst);
-        std::future::pending::<String>()
-    };
-    let app = Router::new().route("/", get(handler));
-    let server = start(app, limits(), |listener: Listener| listener.with_http2(true)).await;
-    let mut socket = server.connect().await;
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    let mut frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-        bytes.extend_from_slice(&length[1..]);
-        bytes.extend_from_slice(&[kind, flags]);
-        bytes.extend_from_slice(&stream.to_be_bytes());
-        bytes.extend_from_slice(payload);
-    };
-    frame(4, 0, 0, &[]);
+    let mut frames = Frames::new();
     for stream in (1..20_000).step_by(2) {
-        // HEADERS with `:method: GET`, `:path: /`, `:scheme: http`, `:authority: a`, and RST_STREAM with CANCEL.
-        frame(1, 5, stream, b"\x82\x84\x86\x01\x01a");
-        frame(3, 0, stream, &8_u32.to_be_bytes());
+        frames.add(HEADERS, END_STREAM | END_HEADERS, stream, GET_ROOT);
+        frames.add(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
     }
-    // The server may have ended it before all is written.
-    let _ = socket.write_all(&bytes).await;
-    common::read_to_end(&mut socket).await;
-    server.seen.until(|seen| seen.open() == 0).await;
-    assert!(begun.load(SeqCst) < 5000, "{begun:?} handlers");
+    let (begun, _) = frames.flood().await;
+    assert!(begun < 5000, "{begun} handlers");
+}
+
+#[tokio::test]
+async fn headers_that_never_end_are_cut_off() {
+    let mut frames = Frames::new();
+    frames.add(HEADERS, END_STREAM, 1, GET_ROOT);
+    for _ in 0..100_000 {
+        frames.add(CONTINUATION, 0, 1, &[]);
+    }
+    assert_eq!(frames.flood().await, (0, CALM));
+}
+
+#[tokio::test]
+async fn empty_pieces_of_a_body_that_never_ends_are_cut_off() {
+    let mut frames = Frames::new();
+    frames.add(HEADERS, END_HEADERS, 1, POST_ROOT);
+    for _ in 0..100_000 {
+        frames.add(DATA, 0, 1, &[]);
+    }
+    assert_eq!(frames.flood().await, (1, CALM));
 }

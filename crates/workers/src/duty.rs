@@ -1,6 +1,7 @@
 //! Duties: short recurring work that exactly one process does at a time, held by a named lease – sealing the audit,
 //! writing the checkpoint.
 
+use crate::figures::Figures;
 use crate::job::JobError;
 use futures_util::future::BoxFuture;
 use metadata::Store;
@@ -69,7 +70,13 @@ impl<D: Duty> AnyDuty for D {
 }
 
 /// Does a duty until the process ends: takes the lease when it is free, renews it in time.
-pub(crate) async fn keep(store: Store, duty: Arc<dyn AnyDuty>, owner: String, shutdown: CancellationToken) {
+pub(crate) async fn keep(
+    store: Store,
+    duty: Arc<dyn AnyDuty>,
+    owner: String,
+    figures: Arc<Figures>,
+    shutdown: CancellationToken,
+) {
     let mut rounds = interval(duty.every());
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut held = None;
@@ -79,6 +86,7 @@ pub(crate) async fn keep(store: Store, duty: Arc<dyn AnyDuty>, owner: String, sh
             _ = rounds.tick() => {}
         }
         if let Err(error) = once(&store, &*duty, &owner, &mut held).await {
+            figures.duty_failed(duty.name());
             tracing::warn!(duty = duty.name(), %error, "a duty's round failed");
         }
     }

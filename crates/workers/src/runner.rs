@@ -5,6 +5,7 @@
 
 use crate::dispatch::{self, Reaction};
 use crate::duty::{self, AnyDuty, Duty};
+use crate::figures::Figures;
 use crate::housekeeping::{Housekeeping, HousekeepingJob};
 use crate::job::{AnyJob, Job, JobError};
 use crate::running::{self, End, LEASE};
@@ -13,7 +14,7 @@ use metadata::jobs::JobState;
 use metadata::{Store, StoreError, jobs, outbox};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -124,7 +125,7 @@ impl RunnerBuilder {
     /// The runner.
     pub fn build(self) -> Arc<Runner> {
         let owner = format!("{:032x}", self.store.random().id128());
-        Arc::new(Runner { parts: self, owner, wake: Notify::new() })
+        Arc::new(Runner { parts: self, owner, wake: Notify::new(), figures: Arc::default() })
     }
 }
 
@@ -133,6 +134,7 @@ pub struct Runner {
     parts: RunnerBuilder,
     owner: String,
     wake: Notify,
+    figures: Arc<Figures>,
 }
 
 /// Attempts under way; each ends with its kind.
@@ -159,12 +161,18 @@ impl Runner {
         self.wake.notify_one();
     }
 
+    /// What it did, and what waits.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
     /// Runs until `shutdown`, then ends gracefully: running jobs stop or are given back.
     pub async fn run(&self, shutdown: CancellationToken) {
         let store = &self.parts.store;
         let mut duties = JoinSet::new();
         for duty in &self.parts.duties {
-            duties.spawn(duty::keep(store.clone(), duty.clone(), self.owner.clone(), shutdown.clone()));
+            let (owner, figures) = (self.owner.clone(), Arc::clone(&self.figures));
+            duties.spawn(duty::keep(store.clone(), duty.clone(), owner, figures, shutdown.clone()));
         }
         let mut attempts = Attempts::new();
         let mut running = HashMap::new();
@@ -312,7 +320,13 @@ impl Runner {
                 *running.entry(name).or_default() += 1;
                 started += 1;
                 let (store, shutdown) = (self.parts.store.clone(), shutdown.clone());
-                attempts.spawn(async move { (name, running::run(store, job, claimed, shutdown).await) });
+                let figures = Arc::clone(&self.figures);
+                attempts.spawn(async move {
+                    let begun = Instant::now();
+                    let end = running::run(store, job, claimed, shutdown).await;
+                    figures.ended(name, end, begun.elapsed());
+                    (name, end)
+                });
             }
         }
     }

@@ -36,6 +36,19 @@ pub(crate) enum End {
     Lost,
 }
 
+impl End {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Retried => "retried",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Runs a claimed job; returns when its end is written.
 pub(crate) async fn run(
     store: Store,

@@ -6,6 +6,7 @@ use metadata::jobs::{self, JobState};
 use metadata::leases::{self, Held};
 use metadata::outbox;
 use metadata::{Engine, JobId, ManualClock, SeededRandom, Sqlite, Store, Timestamp, tx};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -444,6 +445,53 @@ async fn a_duty_is_done_by_one_process_until_it_stops_and_then_by_another() {
     running.await.unwrap();
     let terms = |at: usize| rounds[at].0.lock().unwrap().clone();
     assert!(terms(1 - holder).first() > terms(holder).last(), "the term did not grow");
+}
+
+/// A duty whose rounds fail.
+struct BrokenDuty;
+
+impl Duty for BrokenDuty {
+    const NAME: &'static str = "broken";
+
+    fn every(&self) -> Duration {
+        Duration::from_millis(2)
+    }
+
+    async fn round(&self, _: &Store, _: &Held) -> Result<(), JobError> {
+        Err(JobError::retry("never"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_what_failed_and_what_waits_is_counted() {
+    let world = World::new();
+    let runner = world.runner().job(MoodJob).duty(BrokenDuty).build();
+    for mood in ["fine", "fail", "third"] {
+        world.enqueue::<MoodJob>(&mood.into()).await;
+    }
+    world.clock.advance(Duration::from_secs(40));
+    runner.figures().count(&world.store).await.unwrap();
+    let backlog = runner.figures().backlog();
+    assert_eq!(backlog.jobs, BTreeMap::from([(("mood".to_owned(), "queued"), 3)]));
+    assert_eq!(backlog.overdue_seconds, BTreeMap::from([("mood".to_owned(), 40)]));
+    runner.run_to_idle().await.unwrap();
+    let attempts = runner.figures().attempts();
+    let of_mood = |result| attempts.get(&("mood", result)).map(|ended| ended.attempts);
+    assert_eq!(["succeeded", "failed", "retried"].map(of_mood), [Some(1), Some(1), Some(1)]);
+    runner.figures().count(&world.store).await.unwrap();
+    let backlog = runner.figures().backlog();
+    assert_eq!(backlog.jobs.get(&("mood".to_owned(), "queued")), Some(&1));
+    assert_eq!(backlog.overdue_seconds.get("mood"), Some(&0), "it waits for a later time");
+    let (figures, shutdown) = (runner.figures().clone(), CancellationToken::new());
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { runner.run(stop).await });
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while figures.failed_duties().get("broken").is_none_or(|failed| *failed < 2) {
+        assert!(tokio::time::Instant::now() < deadline, "failed rounds are not counted");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    shutdown.cancel();
+    running.await.unwrap();
 }
 
 #[tokio::test]

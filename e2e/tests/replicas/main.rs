@@ -14,6 +14,7 @@ mod protocol;
 mod rebuild;
 mod redirect;
 mod tags;
+mod toxics;
 mod uploads;
 mod writes;
 

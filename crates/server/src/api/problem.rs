@@ -38,7 +38,8 @@ impl<E: Into<Error>> From<E> for Problem {
         let (status, code) = class(&error);
         let retry_after = match &error {
             Error::TooManyAttempts { retry_after } => Some(retry_after.as_secs().max(1)),
-            Error::Unavailable => Some(5),
+            Error::Unavailable | Error::WrongStorage(_) => Some(5),
+            Error::NoSpace => Some(60),
             _ => None,
         };
         let message = match error {
@@ -86,7 +87,7 @@ fn class(error: &Error) -> (StatusCode, &'static str) {
 
 impl Problem {
     /// As Harbor writes it.
-    pub(super) fn harbor(&self) -> Response {
+    pub(crate) fn harbor(&self) -> Response {
         let document = json!({ "errors": [{ "code": self.code, "message": self.message }] });
         self.render("application/json", &document)
     }

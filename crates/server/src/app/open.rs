@@ -277,7 +277,7 @@ impl Opened {
 
     /// Makes readiness depend on both stores, and shows what was found damaged.
     pub(super) fn watch(&self, health: &Health, metrics: &Metrics) {
-        metrics.watch_damage(Arc::clone(self.registry.damage()));
+        metrics.watch_storage(Arc::clone(&self.registry));
         let engine = Arc::clone(self.registry.store().engine());
         health.add("database", move || {
             let engine = Arc::clone(&engine);
@@ -292,7 +292,12 @@ impl Opened {
     }
 
     /// Starts what runs beside the requests.
-    pub(super) fn start(self, config: &Config, index: &Arc<Index>) -> anyhow::Result<Background> {
+    pub(super) fn start(
+        self,
+        config: &Config,
+        index: &Arc<Index>,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Background> {
         let Self { registry, mut corrupt } = self;
         let access = Arc::clone(registry.access());
         let fresh = tokio::spawn(async move { access.keep_fresh().await });
@@ -330,7 +335,7 @@ impl Opened {
         let records = tokio::spawn(async move { notes.keep(end.cancelled_owned()).await });
         let shutdown = CancellationToken::new();
         let jobs = if config.server.has_role(Role::Jobs) {
-            super::upkeep::start(&registry, index, config, &shutdown)?
+            super::upkeep::start(&registry, index, config, metrics, &shutdown)?
         } else {
             Vec::new()
         };

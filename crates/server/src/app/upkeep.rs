@@ -16,15 +16,19 @@ use workers::scan::{
     JudgeJob, RecombineJob, RefreshFeeds, ScanAllJob,
 };
 use workers::upkeep::{Collect, CollectJob, FsckJob, Scrub, ScrubJob};
-use workers::{Job as _, JobError, Runner, RunnerBuilder};
+use workers::{Figures, Job as _, JobError, Runner, RunnerBuilder};
 
 use crate::config::Config;
+use crate::telemetry::Metrics;
 
 /// How often it is looked whether something is due to be scrubbed.
 const SCRUB_EVERY: Duration = Duration::from_hours(1);
 
 /// How often it is looked whether something that was scanned is gone.
 const FORGET_EVERY: Duration = Duration::from_hours(24);
+
+/// How often what waits is counted.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// Background work waits for what people asked for.
 const PRIORITY: i64 = -50;
@@ -66,12 +70,16 @@ pub(super) fn start(
     registry: &Arc<Registry>,
     index: &Arc<Index>,
     config: &Config,
+    metrics: &Arc<Metrics>,
     shutdown: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, JobError> {
     let store = registry.store().clone();
     let runner = runner(registry, index, config)?.build();
+    metrics.watch_jobs(Arc::clone(runner.figures()));
+    let watched =
+        watch(Arc::clone(index), Arc::clone(runner.figures()), Arc::clone(metrics), shutdown.clone());
     let stop = shutdown.clone();
-    let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await })];
+    let mut tasks = vec![tokio::spawn(async move { runner.run(stop).await }), tokio::spawn(watched)];
     if config.gc.enabled {
         let make = |now| CollectJob::request(&Collect::default(), now);
         tasks.push(tokio::spawn(regularly(store.clone(), config.gc.interval.std(), shutdown.clone(), make)));
@@ -88,6 +96,26 @@ pub(super) fn start(
     let make = |now| ForgetScansJob::request(&Forget::default(), now);
     tasks.push(tokio::spawn(regularly(store, FORGET_EVERY, shutdown.clone(), make)));
     Ok(tasks)
+}
+
+/// Counts, for the metrics, what waits and how old the advisories are.
+async fn watch(index: Arc<Index>, figures: Arc<Figures>, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+    let scanner = index.scanner();
+    let mut ticks = tokio::time::interval(COUNT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = figures.count(scanner.registry().store()).await {
+            tracing::debug!(%error, "the work that waits could not be counted");
+        }
+        match scanner.feed_times().await {
+            Ok(feeds) => metrics.note_feeds(feeds),
+            Err(error) => tracing::debug!(%error, "the age of the advisories is not known"),
+        }
+    }
 }
 
 /// The regular scrub; none when nothing shall be scrubbed.

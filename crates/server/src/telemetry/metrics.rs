@@ -14,11 +14,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use registry::Damage;
+use registry::Registry as Bonded;
+use workers::Figures;
 
-use super::damaged::Damaged;
+use super::jobs::Jobs;
 use super::process::Process;
 use super::route::Route;
+use super::storage::Storage;
 use crate::http::Outcome;
 use crate::http::meter::Cut;
 
@@ -65,6 +67,12 @@ struct RouteLabels {
     method: Verb,
 }
 
+/// Feeds are named by the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedLabels {
+    feed: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CutLabels {
     reason: &'static str,
@@ -82,6 +90,7 @@ pub struct Metrics {
     connections: Gauge,
     accepted: Counter,
     cut: Family<CutLabels, Counter>,
+    feeds: Family<FeedLabels, Gauge>,
 }
 
 fn histogram() -> Histogram {
@@ -101,10 +110,13 @@ impl Metrics {
             connections: Gauge::default(),
             accepted: Counter::default(),
             cut: Family::default(),
+            feeds: Family::default(),
         };
         metrics.register(|all| {
             all.register_collector(Box::new(Process));
             all.register("bonded_build", "The build that runs", Info::new([("version", version)]));
+            let help = "When a feed of advisories was last renewed or found unchanged, in Unix time";
+            all.register("bonded_feed_renewed_timestamp_seconds", help, metrics.feeds.clone());
             metrics.register_http(all.sub_registry_with_prefix("bonded_http"));
         });
         metrics
@@ -123,9 +135,22 @@ impl Metrics {
         http.register("connections_cut", "Connections that broke a rule", self.cut.clone());
     }
 
-    /// Shows what a registry found damaged.
-    pub fn watch_damage(&self, damage: Arc<Damage>) {
-        self.register(|all| all.register_collector(Box::new(Damaged(damage))));
+    /// Shows what a registry found damaged and deleted.
+    pub fn watch_storage(&self, registry: Arc<Bonded>) {
+        self.register(|all| all.register_collector(Box::new(Storage(registry))));
+    }
+
+    /// Shows what a runner did, and what waits.
+    pub fn watch_jobs(&self, figures: Arc<Figures>) {
+        self.register(|all| all.register_collector(Box::new(Jobs(figures))));
+    }
+
+    /// Notes when each feed of advisories was last found to be as it is here, in Unix time.
+    pub fn note_feeds(&self, feeds: impl IntoIterator<Item = (String, i64)>) {
+        self.feeds.clear();
+        for (feed, at) in feeds {
+            self.feeds.get_or_create(&FeedLabels { feed }).set(at);
+        }
     }
 
     /// Adds metrics of another part.

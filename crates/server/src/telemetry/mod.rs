@@ -1,13 +1,14 @@
 //! What operators see: logs, metrics, traces, health.
 
-mod damaged;
 pub mod health;
+mod jobs;
 pub mod log;
 pub mod metrics;
 pub mod observer;
 pub mod ops;
 pub mod process;
 pub mod route;
+mod storage;
 pub mod trace;
 
 pub use health::{Health, ReadyCheck};

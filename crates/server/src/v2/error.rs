@@ -14,7 +14,7 @@ use crate::http::RequestContext;
 use registry::authn::token::SERVICE;
 
 /// Why a request is not answered with what it asked for.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It is no operation.
     Operation(OperationError),
     /// The use case did not succeed.
@@ -44,7 +44,7 @@ fn plain(status: StatusCode, code: ErrorCode, message: &str) -> Reply {
 }
 
 /// The response for a failure.
-pub(super) fn render(failure: Failure, realm: &str, context: Option<&RequestContext>) -> Response {
+pub(crate) fn render(failure: Failure, realm: &str, context: Option<&RequestContext>) -> Response {
     let request_id = context.map_or("", |context| context.id.as_str());
     let reply = match failure {
         Failure::Operation(error) => operation(error),

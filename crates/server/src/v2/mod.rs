@@ -6,7 +6,7 @@
 mod base;
 mod blobs;
 mod catalog;
-mod error;
+pub(crate) mod error;
 mod headers;
 mod manifests;
 mod referrers;

@@ -9,6 +9,8 @@ mod answers;
 mod audit;
 mod commits;
 mod conditions;
+#[path = "../common/golden.rs"]
+mod golden;
 mod images;
 mod listing;
 mod matrix;

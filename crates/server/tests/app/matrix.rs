@@ -11,7 +11,8 @@ use policy::{Role, Visibility};
 use registry::admin::{ScannerChange, UserChange};
 use serde_json::{Value, json};
 
-use crate::test_app::{Answer, MANIFEST, PASSWORD, TestApp, golden, image};
+use crate::golden::golden;
+use crate::test_app::{Answer, MANIFEST, PASSWORD, TestApp, image};
 
 /// The callers, least right first.
 const ACTORS: [&str; 11] = [
@@ -346,7 +347,7 @@ async fn who_may_do_what_is_what_was_reviewed() {
     made += &section(Visibility::Private, "a private project").await;
     made.push('\n');
     made += &section(Visibility::Public, "a public project").await;
-    golden("rights.md", &made);
+    golden("tests/golden/rights.md", &made);
 }
 
 #[test]

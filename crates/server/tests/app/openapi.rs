@@ -2,14 +2,15 @@
 
 use http::StatusCode;
 
-use crate::test_app::{TestApp, golden};
+use crate::golden::golden;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn the_published_document_is_the_code_s() {
     let app = TestApp::new().await;
     let answer = app.ask("GET", "/api/openapi.json").send().await.expect(StatusCode::OK);
     let made = serde_json::to_string_pretty(&answer.json()).expect("JSON") + "\n";
-    golden("openapi.json", &made);
+    golden("tests/golden/openapi.json", &made);
 }
 
 #[tokio::test]

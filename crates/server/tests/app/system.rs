@@ -1,9 +1,13 @@
 //! Maintenance of a running registry: asked for by its administrators, done as jobs, alarmed by metrics.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use blobs::{BlobKey, BlobStore as _};
 use http::StatusCode;
 use server::config::{Role, Secret};
 
+use crate::golden::golden;
 use crate::test_app::TestApp;
 
 const COLLECTIONS: &str = "/api/v1/system/collections";
@@ -63,6 +67,59 @@ async fn damage_is_found_by_a_check_repaired_by_a_push_and_seen_in_the_metrics()
     assert!(metrics().await.contains("\nbonded_blobs_corrupt 0\n"));
     let sound = ask(&app, CHECKS, serde_json::json!({ "read": true })).await;
     assert_eq!(sound["report"]["problems"], 0, "{sound}");
+}
+
+/// Metrics as a table: name, type, labels of its samples, help.
+fn table(text: &str) -> String {
+    let mut rows: Vec<(&str, &str, BTreeSet<&str>, &str)> = Vec::new();
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, help) = help.split_once(' ').expect("a name");
+            rows.push((name, "", BTreeSet::new(), help));
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            rows.last_mut().expect("help first").1 = kind.split_once(' ').expect("a name").1;
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let (labels, _) = labels.rsplit_once('}').expect("the end of labels");
+            let names = labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0));
+            rows.last_mut().expect("a metric").2.extend(names);
+        }
+    }
+    rows.sort_unstable();
+    let mut out = String::from("| metric | type | labels | help |\n|---|---|---|---|\n");
+    for (name, kind, labels, help) in rows {
+        let labels: Vec<_> = labels.into_iter().collect();
+        writeln!(out, "| {name} | {kind} | {} | {help} |", labels.join(", ")).expect("a text");
+    }
+    out
+}
+
+#[tokio::test]
+async fn every_metric_was_reviewed() {
+    let app = TestApp::with(|config| {
+        config.metrics.token = Some(Secret::new("scrape-me"));
+        config.gc.grace = "0s".parse().expect("a duration");
+    })
+    .await;
+    app.push_image("admin", "library/app", "v1", b"layer").await;
+    app.push_blob("admin", "library/app", b"layer").await;
+    let queued = app.ask("POST", COLLECTIONS).by("admin").json(&serde_json::json!({})).send().await;
+    queued.expect(StatusCode::ACCEPTED);
+    app.runner.figures().count(app.registry.store()).await.expect("counted");
+    app.idle().await;
+    app.metrics.note_feeds([("osv".to_owned(), 1)]);
+    let at = app.listen().await.join("/v2/").expect("an address");
+    reqwest::get(at).await.expect("an answer").bytes().await.expect("a body");
+    let text = app.ask("GET", "/metrics").bearer("scrape-me").send().await.expect(StatusCode::OK).text();
+    for line in [
+        "bonded_jobs_ended_total{job=\"collect\",result=\"succeeded\"} 1",
+        "bonded_jobs{job=\"collect\",state=\"queued\"} 1",
+        "bonded_objects_deleted_total 1",
+        "bonded_objects_deleted_bytes_total 5",
+        "bonded_feed_renewed_timestamp_seconds{feed=\"osv\"} 1",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is missing in\n{text}");
+    }
+    golden("tests/golden/metrics.md", &table(&text));
 }
 
 #[tokio::test]

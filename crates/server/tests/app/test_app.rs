@@ -20,12 +20,11 @@ use registry::{Caller, Parts, Registry, Sealer};
 use serde_json::{Value, json};
 use server::app::{self, App};
 use server::config::Config;
+use server::config::log::Access;
 use server::http::request_id::RequestIds;
-use server::http::{
-    ConnectionInfo, Limits, Listener, Observer, Outcome, RequestContext, Server, TrustedProxies,
-};
+use server::http::{ConnectionInfo, Limits, Listener, RequestContext, Server, TrustedProxies};
 use server::telemetry::ops::{self, MetricsAccess};
-use server::telemetry::{Health, Metrics};
+use server::telemetry::{Health, Metrics, Telemetry};
 use tower_service::Service as _;
 use workers::Runner;
 use workers::index::Index;
@@ -44,14 +43,6 @@ fn cheap_hash() -> String {
     hasher.hash_password(PASSWORD.as_bytes()).expect("a hash").to_string()
 }
 
-/// Nobody watches the requests.
-struct Unwatched;
-
-impl Observer for Unwatched {
-    fn began(&self) {}
-    fn ended(&self, _: &Outcome<'_>) {}
-}
-
 /// Events that a story may ask for.
 type Told = Arc<Mutex<Vec<Event>>>;
 
@@ -62,6 +53,7 @@ pub(crate) struct TestApp {
     engine: Arc<dyn Engine>,
     pub(crate) blobs: Arc<MemoryBlobs>,
     config: Arc<Config>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) runner: Arc<Runner>,
     told: Told,
     router: Router,
@@ -123,9 +115,9 @@ impl TestApp {
             proxies,
         });
         let (health, metrics) = (Arc::new(Health::default()), Arc::new(Metrics::new("test")));
-        metrics.watch_damage(registry.damage().clone());
+        metrics.watch_storage(registry.clone());
         let access = config.metrics.token.clone().map_or(MetricsAccess::Nobody, MetricsAccess::Token);
-        let router = shared.router().merge(ops::router(health, metrics, access));
+        let router = shared.router().merge(ops::router(health, metrics.clone(), access));
         let told = Told::default();
         let mut runner = app::runner(&registry, &index, &config).expect("a runner");
         for kind in ["advisory_matched", "saved_search_changed", "verdict_changed"] {
@@ -136,7 +128,8 @@ impl TestApp {
             });
         }
         let (runner, ids) = (runner.build(), RequestIds::new(seed));
-        Self { clock, registry, engine, blobs, config, runner, told, router, ids }
+        metrics.watch_jobs(runner.figures().clone());
+        Self { clock, registry, engine, blobs, config, metrics, runner, told, router, ids }
     }
 
     /// The events of a kind that were dispatched, each with its project: what they say.
@@ -170,7 +163,8 @@ impl TestApp {
         let listener = Listener::bind(address).await.expect("a socket");
         let address = listener.local_addr().expect("its address");
         let limits = Limits::from(&*self.config);
-        let server = Arc::new(Server::new(limits, Arc::new(Unwatched), TrustedProxies::default(), 7));
+        let observer = Arc::new(Telemetry::new(self.metrics.clone(), Access::Off));
+        let server = Arc::new(Server::new(limits, observer, TrustedProxies::default(), 7));
         tokio::spawn(server.serve(listener, self.router.clone()));
         format!("http://{address}").parse().expect("an address")
     }
@@ -438,20 +432,4 @@ impl Answer {
     pub(crate) fn location(&self) -> String {
         self.header(LOCATION.as_str())
     }
-}
-
-/// Compares what the code makes with the file kept in `tests/golden`.
-#[track_caller]
-pub(crate) fn golden(name: &str, made: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, made).expect("write");
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    let differs = kept.lines().zip(made.lines()).find(|(kept, made)| kept != made);
-    let (old, new) = differs.unwrap_or(("(another length)", "(another length)"));
-    assert!(
-        kept == made,
-        "tests/golden/{name} is not what the code makes: run UPDATE_GOLDEN=1 cargo test --workspace --test app and review\n-{old}\n+{new}"
-    );
 }

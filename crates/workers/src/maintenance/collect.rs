@@ -252,6 +252,7 @@ async fn sweep(registry: &Registry, report: &mut CollectReport) -> Result<(), Er
         for (row, _) in due {
             if let Err(error) = delete_object(registry, &row).await {
                 tracing::warn!(blob.object = row.object_key, %error, "an object could not be deleted");
+                registry.freed().failed();
                 continue;
             }
             let mut tx = store.begin().await?;
@@ -265,6 +266,7 @@ async fn sweep(registry: &Registry, report: &mut CollectReport) -> Result<(), Er
                 reason = row.reason,
                 "object deleted"
             );
+            registry.freed().deleted(row.size_bytes);
             report.objects += 1;
             report.freed_bytes += row.size_bytes;
         }

@@ -273,6 +273,17 @@ impl Scanner {
     /// The bill of materials of an artifact that the caller has read.
     ///
     /// # Errors
+    /// When each feed was last renewed or found unchanged, in Unix time; 0 if it does not say.
+    ///
+    /// # Errors
+    /// If the advisories cannot be read.
+    pub async fn feed_times(&self) -> Result<Vec<(String, i64)>, JobError> {
+        let Some(current) = self.advisories.current().await? else { return Ok(Vec::new()) };
+        let db = current.db().map_err(JobError::failed)?;
+        let time = |at: &str| at.parse().map_or(0, jiff::Timestamp::as_second);
+        Ok(db.feeds().into_iter().map(|feed| (feed.name.clone(), time(&feed.imported_at))).collect())
+    }
+
     /// [`ReportError`].
     pub async fn bill_of_materials(
         &self,
