@@ -18,7 +18,7 @@ use crate::{Timestamp, params};
 /// Of a manifest `m` of a repository `r`: our own scan alone does not decide there.
 macro_rules! not_ours_alone {
     () => {
-        "(EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json')) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att'))"
+        "(EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND (e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json', 'application/csaf+json') OR e.artifact_type LIKE '%vex%' OR (e.artifact_type LIKE 'application/vnd.dev.sigstore.bundle%' AND e.annotations NOT LIKE '%dev.bonded.%'))) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att'))"
     };
 }
 

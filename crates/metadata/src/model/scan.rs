@@ -28,9 +28,9 @@ crate::statements! {
     PLACES = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
     IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 ORDER BY digest LIMIT $2";
     HELD = Read "SELECT media_type, bytes FROM manifest WHERE repository_id = $1 AND digest = $2";
-    REFERRERS = Read "SELECT digest, artifact_type, media_type, bytes FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
-    PARENTS = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.parent WHERE c.repository_id = $1 AND c.child = $2 ORDER BY m.digest LIMIT $3";
-    TAGGED = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes FROM tag t JOIN manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest WHERE t.repository_id = $1 AND t.name IN (SELECT value FROM bonded_texts($2)) ORDER BY m.digest";
+    REFERRERS = Read "SELECT digest, artifact_type, media_type, bytes, pushed_at FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
+    PARENTS = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes, m.pushed_at FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.parent WHERE c.repository_id = $1 AND c.child = $2 ORDER BY m.digest LIMIT $3";
+    TAGGED = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes, m.pushed_at FROM tag t JOIN manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest WHERE t.repository_id = $1 AND t.name IN (SELECT value FROM bonded_texts($2)) ORDER BY m.digest";
     ACTIVE_JOB = Read "SELECT id FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe = $2 AND project = $3 AND state IN ('queued', 'running') ORDER BY id LIMIT 4";
     ACTIVE_JOBS = Read "SELECT dedupe, state FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe IN (SELECT value FROM bonded_texts($2)) AND state IN ('queued', 'running')";
     WAITING = Scan "SELECT state, count(*) FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND priority = $2 AND state IN ('queued', 'running') GROUP BY state";
@@ -222,6 +222,8 @@ pub struct Related {
     pub media_type: String,
     /// Bytes.
     pub bytes: Bytes,
+    /// When it came.
+    pub pushed_at: Timestamp,
 }
 
 impl Related {
@@ -280,6 +282,7 @@ fn related(row: &Row) -> Result<Related, StoreError> {
         artifact_type: row.opt_text(1)?.map(str::to_owned),
         media_type: row.text(2)?.to_owned(),
         bytes: row.bytes(3)?,
+        pushed_at: row.id(4)?,
     })
 }
 

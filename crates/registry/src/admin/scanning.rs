@@ -39,6 +39,8 @@ pub struct ProjectScanning {
     pub on_push: Option<bool>,
     /// Whether bills of materials are attached; none: as the system does.
     pub sbom: Option<bool>,
+    /// Whether VEX documents that hang beside an image excuse findings of it there.
+    pub vex: bool,
     /// Whether the system's allow-list counts instead of the project's own.
     pub system_allow_list: bool,
     /// The project's own.
@@ -102,9 +104,14 @@ impl Registry {
         let fact = self.visible_project(caller, name_or_id)?;
         require_project(self, caller, &fact, Permission::UpdateProject, "change settings")?;
         scanning.allow_list.check()?;
+        let former = self.scanning_in(fact.id).await?;
         let mut tx = self.store.begin().await?;
         self.record(&mut tx, caller, "project.scanning", Some(fact.id), &fact.name).await?;
         setting::put(&mut tx, &name_of(fact.id), &text_of(scanning)?);
+        if former.vex != scanning.vex {
+            let believed = serde_json::json!({ "vex": scanning.vex });
+            self.tell(&mut tx, "scanners_chosen", Some(fact.id), &believed).await?;
+        }
         Ok(self.store.commit(tx).await?)
     }
 

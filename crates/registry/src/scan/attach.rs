@@ -18,12 +18,16 @@ use crate::upload::ChunkHeaders;
 
 /// The annotation by which a result of another scanner is known; its value is the name that it was given.
 pub const SCAN_RESULT: &str = "dev.bonded.scan.result";
+/// The annotation by which an uploaded bill of materials or VEX document is known; its value is the name that it was given.
+pub const STATEMENT: &str = "dev.bonded.statement";
 /// Referrers of one artifact that are looked at.
 const REFERRERS: u32 = 2000;
 
-/// What another scanner said.
+/// What another scanner said, or somebody stated.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanResult<'a> {
+    /// By which annotation it is known: [`SCAN_RESULT`] or [`STATEMENT`].
+    pub known_by: &'static str,
     /// The name under which it is kept.
     pub name: &'a str,
     /// Media type of the document.
@@ -94,7 +98,7 @@ impl Registry {
             subject,
             artifact_type: result.media_type,
             media_type: result.media_type,
-            annotations: vec![(SCAN_RESULT, result.name.to_owned())],
+            annotations: vec![(result.known_by, result.name.to_owned())],
         };
         let former = self.scan_results(manifest, result.name).await?;
         let digest = self.attach_as(caller, grant, manifest.repository, &attachment, document).await?;
@@ -134,11 +138,15 @@ impl Registry {
         Ok(self.store.commit(tx).await?)
     }
 
-    /// Referrers that keep a result under a name.
+    /// Referrers that keep a result or statement under a name.
     async fn scan_results(&self, manifest: &PulledManifest, name: &str) -> Result<Vec<Digest>, Error> {
-        let noted = (SCAN_RESULT, name);
-        let kept = self.store.referrers_noting(manifest.repository, &manifest.digest, noted, REFERRERS);
-        Ok(kept.await?)
+        let mut kept = Vec::new();
+        for known_by in [SCAN_RESULT, STATEMENT] {
+            let noted = (known_by, name);
+            let found = self.store.referrers_noting(manifest.repository, &manifest.digest, noted, REFERRERS);
+            kept.extend(found.await?);
+        }
+        Ok(kept)
     }
 
     /// Takes a document that scanning attached away; one that is gone already is success.

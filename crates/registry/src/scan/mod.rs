@@ -6,7 +6,7 @@
 
 mod attach;
 
-pub use attach::{Attachment, SCAN_RESULT, ScanResult};
+pub use attach::{Attachment, SCAN_RESULT, STATEMENT, ScanResult};
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -7,6 +7,7 @@
 mod adapter;
 mod answers;
 mod audit;
+mod beside;
 mod commits;
 mod conditions;
 #[path = "../common/golden.rs"]

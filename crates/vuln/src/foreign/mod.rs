@@ -30,9 +30,9 @@ pub use combine::{Combined, CombinedFinding, Heard, Opinion, Rule, Unheard, Voic
 pub(crate) use own::links as finding_links;
 pub use own::own;
 
-use crate::Severity;
 use crate::advisory::Status;
-use crate::matching::Rating;
+use crate::matching::{Rating, VexDocument, vex};
+use crate::{Purl, Severity};
 use json::Object;
 
 /// The form that a report was written in.
@@ -159,6 +159,19 @@ impl ScannerReport {
             if finding.suppressed.is_none() && names.iter().any(named) {
                 finding.suppressed = Some("allow-list".to_owned());
             }
+        }
+    }
+
+    /// Lets findings not count that VEX documents excuse, and says so; the most trusted document is the last. `products`
+    /// are names of what was scanned.
+    pub fn excuse(&mut self, documents: &[VexDocument], products: &[String]) {
+        let purl = |finding: &ScannerFinding| finding.purl.as_deref().and_then(|text| Purl::parse(text).ok());
+        let known = vex::Products::with(self.findings.iter().filter_map(purl), products);
+        for finding in &mut self.findings {
+            let Some(package) = purl(finding).filter(|_| finding.suppressed.is_none()) else { continue };
+            let names = (&finding.id, finding.aliases.as_slice());
+            finding.suppressed = vex::excused(names, &package, documents, &known)
+                .map(|it| format!("{}: {}", it.source, it.reason));
         }
     }
 }

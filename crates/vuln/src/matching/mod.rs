@@ -13,7 +13,7 @@ mod outdated;
 mod range;
 mod rating;
 mod titles;
-mod vex;
+pub(crate) mod vex;
 
 pub use finding::{Counts, Exploited, Finding, Reason, Report, Score, Suppression, SuppressionKind};
 pub use group::Assessment;

@@ -348,15 +348,20 @@ fn cyclonedx(value: Value) -> Result<VexDocument, VexError> {
 
 /// What a VEX product may name: the scanned thing itself and every package in it.
 #[derive(Default)]
-pub(super) struct Products {
+pub(crate) struct Products {
     named: BTreeSet<String>,
     purls: BTreeMap<String, Vec<Purl>>,
 }
 
 impl Products {
     pub(super) fn of(inventory: &Inventory, scanned: &[String]) -> Self {
-        let mut out = Self { named: scanned.iter().cloned().collect(), ..Self::default() };
         let own = inventory.packages.iter().filter_map(|p| Purl::of_package(p, inventory.distro.as_ref()));
+        Self::with(own, scanned)
+    }
+
+    /// What is in the scanned thing by its package URLs.
+    pub(crate) fn with(own: impl Iterator<Item = Purl>, scanned: &[String]) -> Self {
+        let mut out = Self { named: scanned.iter().cloned().collect(), ..Self::default() };
         for purl in scanned.iter().filter_map(|text| Purl::parse(text).ok()).chain(own) {
             out.purls.entry(Self::key(&purl)).or_default().push(purl);
         }
@@ -385,15 +390,15 @@ fn product_means(product: &VexProduct, package: &Purl, known: &Products) -> bool
     known.has(&product.id) && product.subcomponents.iter().any(|s| purl_means(s, package))
 }
 
-/// The statement that decides on a finding: the latest of the most trusted document that speaks of it.
+/// The statement that decides on a vulnerability with these names: the latest of the most trusted document that speaks
+/// of it.
 fn deciding<'d>(
-    finding: &Finding,
+    (id, aliases): (&String, &[String]),
     package: &Purl,
     documents: &'d [VexDocument],
     known: &Products,
 ) -> Option<(&'d VexDocument, &'d VexStatement)> {
-    let names =
-        |s: &&VexStatement| s.vulnerabilities.iter().any(|v| *v == finding.id || finding.aliases.contains(v));
+    let names = |s: &&VexStatement| s.vulnerabilities.iter().any(|v| v == id || aliases.contains(v));
     let speaks = |s: &&VexStatement| s.products.iter().any(|p| product_means(p, package, known));
     let said = |document: &'d VexDocument| {
         let statements = document.statements.iter().filter(names).filter(speaks);
@@ -411,23 +416,10 @@ pub(super) fn apply(
     known: &Products,
 ) {
     let Some(purl) = Purl::of_package(package, distro).filter(|_| !documents.is_empty()) else { return };
-    let latest = deciding(finding, &purl, documents, known);
+    let latest = deciding((&finding.id, &finding.aliases), &purl, documents, known);
     let Some((document, s)) = latest else { return };
     match s.status {
-        VexStatus::NotAffected | VexStatus::Fixed => {
-            let said = if s.status == VexStatus::Fixed { "fixed" } else { "not affected" };
-            let why: Vec<&str> = [s.justification.as_str(), s.statement.as_str()]
-                .into_iter()
-                .filter(|w| !w.is_empty())
-                .collect();
-            let reason = if why.is_empty() { said.to_owned() } else { format!("{said}: {}", why.join("; ")) };
-            let source = if document.author.is_empty() {
-                document.id.clone()
-            } else {
-                format!("{} ({})", document.id, document.author)
-            };
-            finding.suppress(Suppression { kind: SuppressionKind::Vex, reason, source, until: None });
-        }
+        VexStatus::NotAffected | VexStatus::Fixed => finding.suppress(excuse(document, s)),
         VexStatus::UnderInvestigation => {
             if finding.status == Status::Affected {
                 finding.status = Status::UnderInvestigation;
@@ -435,6 +427,30 @@ pub(super) fn apply(
         }
         VexStatus::Affected => {}
     }
+}
+
+/// Why documents let a vulnerability of a package not count, for findings of others; none: they do not.
+pub(crate) fn excused(
+    names: (&String, &[String]),
+    package: &Purl,
+    documents: &[VexDocument],
+    known: &Products,
+) -> Option<Suppression> {
+    let (document, s) = deciding(names, package, documents, known)?;
+    matches!(s.status, VexStatus::NotAffected | VexStatus::Fixed).then(|| excuse(document, s))
+}
+
+fn excuse(document: &VexDocument, s: &VexStatement) -> Suppression {
+    let said = if s.status == VexStatus::Fixed { "fixed" } else { "not affected" };
+    let why: Vec<&str> =
+        [s.justification.as_str(), s.statement.as_str()].into_iter().filter(|w| !w.is_empty()).collect();
+    let reason = if why.is_empty() { said.to_owned() } else { format!("{said}: {}", why.join("; ")) };
+    let source = if document.author.is_empty() {
+        document.id.clone()
+    } else {
+        format!("{} ({})", document.id, document.author)
+    };
+    Suppression { kind: SuppressionKind::Vex, reason, source, until: None }
 }
 
 #[cfg(test)]
@@ -509,7 +525,8 @@ mod tests {
         .expect("a finding");
         let document = |statements| VexDocument { statements, ..VexDocument::default() };
         let decided = |documents: &[VexDocument]| {
-            deciding(&finding, &purl, documents, &Products::default()).map(|(_, s)| s.status)
+            deciding((&finding.id, &finding.aliases), &purl, documents, &Products::default())
+                .map(|(_, s)| s.status)
         };
         let (yes, no) = (VexStatus::Affected, VexStatus::NotAffected);
         let newer = document(vec![says(no, "2026-06-01T00:00:00Z")]);

@@ -41,7 +41,7 @@ impl CatalogueJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        if image.is_opaque() && others::may_hold_one(&image.manifest) {
+        if image.is_opaque() && others::may_matter(&image.manifest) {
             return reconsider(scanner, &image, context).await;
         }
         if target.pushed && !is_wanted(scanner, &image).await? {
@@ -103,7 +103,7 @@ async fn is_wanted(scanner: &Scanner, image: &Image) -> Result<bool, JobError> {
     Ok(false)
 }
 
-/// A result of another scanner came: what all scanners say of its subject is put together anew. (What cosign's tags name
+/// A result of another scanner, or a VEX document, came: what all scanners say of its subject is put together anew. (What cosign's tags name
 /// is put together at once, by the reaction to the push.)
 async fn reconsider(scanner: &Scanner, evidence: &Image, context: &JobContext) -> Result<(), JobError> {
     let Some(subject) = evidence.manifest.subject.as_ref().map(|it| it.digest) else { return Ok(()) };

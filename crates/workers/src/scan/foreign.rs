@@ -6,18 +6,14 @@
 //! signature is verified here, so that none counts as attested. A document that cannot be read is a problem of the scan,
 //! which is then incomplete.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use data_encoding::{BASE64, BASE64URL};
 use oci::{Descriptor, Digest, Manifest};
 use registry::scan::SCAN_RESULT;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use vuln::sbom::{self, Limits, Provenance, Strictness};
 use vuln::{Inventory, Problem};
 
 use super::image::Image;
+use super::statement::{self, Content};
 use super::{Scanner, sbom as own};
 use crate::job::JobError;
 
@@ -119,15 +115,11 @@ fn attestations(index: &Manifest, image: &Digest) -> Vec<Digest> {
 /// Whether a blob's media type is one of bills of materials or of statements that may hold one.
 fn may_be_document(layer: &Descriptor) -> bool {
     let media_type = layer.media_type.as_str();
-    let statement =
-        layer.annotations.get("in-toto.io/predicate-type").or(layer.annotations.get("predicateType"));
     // What says that it states something else is left alone.
-    if statement.is_some_and(|kind| !is_bill(kind)) {
+    if statement::kind_of(layer, None).is_some_and(|kind| !is_bill(kind)) {
         return false;
     }
-    is_bill(media_type)
-        || ["application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"].contains(&media_type)
-        || media_type.starts_with("application/vnd.dev.sigstore.bundle")
+    is_bill(media_type) || statement::may_hold_one(media_type)
 }
 
 fn is_bill(kind: &str) -> bool {
@@ -150,8 +142,8 @@ async fn document(
 }
 
 fn inventory(bytes: &Bytes) -> Result<Option<Inventory>, String> {
-    let bill = match unwrap(bytes)? {
-        Content::Bill(bill) => bill,
+    let bill = match statement::unwrap(bytes, is_bill)? {
+        Content::Wanted(bill) => bill,
         Content::Other => return Ok(None),
         Content::Plain => bytes.to_vec(),
     };
@@ -160,69 +152,10 @@ fn inventory(bytes: &Bytes) -> Result<Option<Inventory>, String> {
     Ok(Some(reading.document.inventory))
 }
 
-/// What a document turned out to be.
-enum Content {
-    /// A statement with a bill of materials in it.
-    Bill(Vec<u8>),
-    /// A statement about something else.
-    Other,
-    /// No statement.
-    Plain,
-}
-
-/// The members of an envelope, a bundle or a statement that matter here; a document that is none has none of them.
-#[derive(Deserialize)]
-struct Wrapping<'a> {
-    #[serde(rename = "dsseEnvelope", borrow, default)]
-    envelope: Option<Envelope<'a>>,
-    #[serde(borrow, default)]
-    payload: Option<Cow<'a, str>>,
-    #[serde(rename = "predicateType", borrow, default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    predicate: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    payload: Cow<'a, str>,
-}
-
-/// Takes envelope and statement off: DSSE (alone or in a Sigstore bundle), in-toto. What is inside is not parsed here.
-fn unwrap(bytes: &[u8]) -> Result<Content, String> {
-    let Ok(outer) = serde_json::from_slice::<Wrapping<'_>>(bytes) else { return Ok(Content::Plain) };
-    let Some(payload) = outer.envelope.as_ref().map(|it| &it.payload).or(outer.payload.as_ref()) else {
-        return statement(&outer);
-    };
-    let decoded = BASE64.decode(payload.as_bytes()).or_else(|_| BASE64URL.decode(payload.as_bytes()));
-    let decoded = decoded.map_err(|_| "the envelope's payload is no base64".to_owned())?;
-    let inner = serde_json::from_slice(&decoded);
-    statement(&inner.map_err(|error| format!("the envelope's payload: {error}"))?)
-}
-
-fn statement(of: &Wrapping<'_>) -> Result<Content, String> {
-    /// Early versions of cosign put the document into a text.
-    #[derive(Deserialize)]
-    struct Early<'a> {
-        #[serde(rename = "Data", borrow)]
-        data: &'a RawValue,
-    }
-    let Some(kind) = &of.kind else { return Ok(Content::Plain) };
-    if !is_bill(kind) {
-        return Ok(Content::Other);
-    }
-    let predicate = of.predicate.map_or("null", RawValue::get);
-    let predicate = serde_json::from_str::<Early<'_>>(predicate).map_or(predicate, |early| early.data.get());
-    if predicate.starts_with('"') {
-        let text: String = serde_json::from_str(predicate).map_err(|error| error.to_string())?;
-        return Ok(Content::Bill(text.into_bytes()));
-    }
-    Ok(Content::Bill(predicate.as_bytes().to_vec()))
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
+
     use super::*;
 
     const BILL: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.5","version":1,"components":[

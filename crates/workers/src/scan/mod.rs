@@ -26,6 +26,7 @@ mod quiet;
 mod react;
 mod report;
 mod sbom;
+mod statement;
 mod sweep;
 
 pub use adapter::{AdapterJob, AdapterReport, AdapterTarget};
@@ -39,7 +40,7 @@ pub use judge::JudgeJob;
 pub(crate) use judge::severity_counts;
 pub use others::{
     AdapterSettings, CombineJob, ConsultJob, Held, MAX_RESULT_BYTES, Recombine, RecombineJob, ResultError,
-    check_result, media_type,
+    UploadError, Uploaded, check_upload,
 };
 pub use react::{on_choice, on_loss, on_push};
 pub use report::ReportError;

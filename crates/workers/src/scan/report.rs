@@ -22,6 +22,7 @@ use metadata::model::ProjectId;
 use super::foreign::{self, Foreign};
 use super::image::{Image, check_layers};
 use super::layer::{self, Record};
+use super::others::Excuses;
 use super::{Current, Scanner, secret_rules};
 use crate::job::JobError;
 
@@ -69,7 +70,7 @@ pub(super) struct Parts {
     /// What could not be read beside the layers.
     pub(super) problems: Vec<Problem>,
     advisories: Option<Arc<Current>>,
-    allowed: Vec<String>,
+    excuses: Excuses,
     now: jiff::Timestamp,
     max_feed_age: jiff::SignedDuration,
     rules: Arc<SecretRules>,
@@ -135,7 +136,7 @@ impl Parts {
             foreign: Vec::new(),
             problems: Vec::new(),
             advisories: scanner.advisories.current().await?,
-            allowed: Vec::new(),
+            excuses: Excuses::default(),
             now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
             max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
             rules: secret_rules().await?,
@@ -144,12 +145,7 @@ impl Parts {
 
     /// The artifact as documents name it.
     pub(super) fn subject(&self) -> Subject {
-        Subject {
-            kind: SubjectKind::Container,
-            name: self.name.clone(),
-            version: None,
-            digest: Some(self.digest),
-        }
+        subject(self.digest, &self.name)
     }
 
     /// Whether there are advisories to judge by.
@@ -225,13 +221,15 @@ impl Parts {
                 path: String::new(),
                 message: feed.sentence(),
             }));
-            let ignore = (!self.allowed.is_empty())
-                .then(|| IgnoreFile::parse("allow-list", &self.allowed.join("\n")))
+            let Excuses { allowed, vex, problems } = &self.excuses;
+            report.problems.extend(problems.iter().cloned());
+            let ignore = (!allowed.is_empty())
+                .then(|| IgnoreFile::parse("allow-list", &allowed.join("\n")))
                 .transpose()
                 .map_err(|error| error.to_string())?;
             let products: Vec<String> = document.subject.purl().into_iter().collect();
             let today = today.to_string();
-            let options = Options { vex: &[], ignore: ignore.as_ref(), products: &products, today: &today };
+            let options = Options { vex, ignore: ignore.as_ref(), products: &products, today: &today };
             let found =
                 matching::match_inventory(&db, inventory, &options).map_err(|error| error.to_string())?;
             // The feed of release dates is newer than the list that this was built with.
@@ -242,9 +240,14 @@ impl Parts {
     }
 }
 
+/// An artifact as documents name it.
+pub(super) fn subject(digest: Digest, name: &str) -> Subject {
+    Subject { kind: SubjectKind::Container, name: name.to_owned(), version: None, digest: Some(digest) }
+}
+
 impl Scanner {
     /// The report of an artifact that the caller has read: by the advisories of this moment, with the project's
-    /// allow-list applied and shown.
+    /// allow-list and the VEX documents that it believes applied and shown.
     ///
     /// # Errors
     /// [`ReportError`].
@@ -253,9 +256,9 @@ impl Scanner {
         project: ProjectId,
         manifest: &PulledManifest,
     ) -> Result<ScanReport, ReportError> {
-        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
         let image = self.image(manifest).await?;
-        Ok(self.make(&image, allowed).await?.report)
+        let excuses = self.excuses(project, &image).await?;
+        Ok(self.make(&image, excuses).await?.report)
     }
 
     /// What is to be said of feeds that were not renewed for too long: by them nothing is known to be clean.
@@ -270,9 +273,6 @@ impl Scanner {
         Ok(stale.iter().map(vuln::db::StaleFeed::sentence).collect())
     }
 
-    /// The bill of materials of an artifact that the caller has read.
-    ///
-    /// # Errors
     /// When each feed was last renewed or found unchanged, in Unix time; 0 if it does not say.
     ///
     /// # Errors
@@ -284,6 +284,9 @@ impl Scanner {
         Ok(db.feeds().into_iter().map(|feed| (feed.name.clone(), time(&feed.imported_at))).collect())
     }
 
+    /// The bill of materials of an artifact that the caller has read.
+    ///
+    /// # Errors
     /// [`ReportError`].
     pub async fn bill_of_materials(
         &self,
@@ -292,7 +295,7 @@ impl Scanner {
     ) -> Result<Vec<u8>, ReportError> {
         let image = self.image(manifest).await?;
         let document = if image.manifest.children.is_empty() {
-            self.make(&image, Vec::new()).await?.document
+            self.make(&image, Excuses::default()).await?.document
         } else {
             let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
             self.document_of_index(&image).await?.ok_or(ReportError::NotScanned)?
@@ -320,17 +323,17 @@ impl Scanner {
         Ok(Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?)
     }
 
-    pub(super) async fn make(&self, image: &Image, allowed: Vec<String>) -> Result<Made, ReportError> {
+    pub(super) async fn make(&self, image: &Image, excuses: Excuses) -> Result<Made, ReportError> {
         // At most so many inventories in memory; who asks waits.
         let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
-        self.make_in_turn(image, allowed, Sources::WithOthers).await
+        self.make_in_turn(image, excuses, Sources::WithOthers).await
     }
 
     /// The same for who waited for a turn already.
     pub(super) async fn make_in_turn(
         &self,
         image: &Image,
-        allowed: Vec<String>,
+        excuses: Excuses,
         sources: Sources,
     ) -> Result<Made, ReportError> {
         if image.is_opaque() {
@@ -339,7 +342,7 @@ impl Scanner {
         let Some(mut parts) = Parts::gather(self, image, sources).await? else {
             return Err(ReportError::NotScanned);
         };
-        parts.allowed = allowed;
+        parts.excuses = excuses;
         let made = tokio::task::spawn_blocking(move || parts.make()).await;
         made.map_err(JobError::retry)?.map_err(ReportError::Failed)
     }

@@ -96,14 +96,17 @@ fn results_of() -> Routes {
             Method::PUT,
             &of("results/{result}"),
             scanners::upload,
-            about("put_scan_result", "Keeps what another scanner said of an image, in its own form.")
+            about(
+                "put_scan_result",
+                "Keeps what another scanner said of an image, a bill of materials or a VEX document about it, as it is.",
+            )
                 .body::<serde_json::Value>(),
         )
         .add(
             Method::DELETE,
             &of("results/{result}"),
             scanners::take_back,
-            about("delete_scan_result", "Takes an uploaded result away."),
+            about("delete_scan_result", "Takes an uploaded document away."),
         )
 }
 

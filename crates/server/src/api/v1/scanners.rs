@@ -10,12 +10,12 @@ use http_body_util::{BodyExt as _, Limited};
 use registry::admin::{
     Counting, OWN_SCANNER, ProjectRef, RegisteredScanner, ScannerChange, ScannerChoice, ScannerCredentials,
 };
-use registry::scan::ScanResult;
+use registry::scan::{SCAN_RESULT, STATEMENT, ScanResult};
 use registry::{Caller, Error};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use upstream::adapter::AdapterError;
-use workers::scan::{Held, MAX_RESULT_BYTES, check_result, media_type, priority};
+use workers::scan::{Held, MAX_RESULT_BYTES, Uploaded, check_upload, priority};
 
 use super::scans::{Named, may_push, read};
 use crate::api::extract::{Body, By, Path, SignedIn};
@@ -291,7 +291,7 @@ pub(super) async fn findings(
     Ok(Json(combined).into_response())
 }
 
-/// Takes what another scanner said of an image.
+/// Takes what another scanner said of an image, a bill of materials of it, or a VEX document about it.
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     SignedIn(caller): SignedIn,
@@ -315,12 +315,13 @@ pub(super) async fn upload(
     }
     let (digest, document) = (manifest.digest, bytes.clone());
     let config = image.config.map(|config| config.digest);
-    let checked = tokio::task::spawn_blocking(move || check_result(&document, &digest, config.as_ref()));
-    let report = checked
+    let checked = tokio::task::spawn_blocking(move || check_upload(&document, &digest, config.as_ref()));
+    let uploaded = checked
         .await
         .map_err(|error| Error::Internal(error.to_string()))?
         .map_err(|error| Error::Invalid(error.to_string()))?;
-    let result = ScanResult { name: &name, media_type: media_type(report.form) };
+    let known_by = if matches!(uploaded, Uploaded::Result(_)) { SCAN_RESULT } else { STATEMENT };
+    let result = ScanResult { known_by, name: &name, media_type: uploaded.media_type() };
     let held = Held::new(manifest.repository, manifest.digest, priority::ASKED);
     let then = held.combine(app.registry.store().now()).project(grant.project().get());
     app.registry.upload_scan_result(&caller, &grant, &manifest, &result, bytes, then).await?;

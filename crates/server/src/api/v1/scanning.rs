@@ -58,6 +58,10 @@ pub(super) struct Decided {
     /// Whether bills of materials are attached; as the system does when not said.
     #[serde(default)]
     sbom: Option<bool>,
+    /// Whether VEX documents beside an image (OpenVEX, CSAF, CycloneDX; attached or attested) excuse findings of it in
+    /// this project. Whoever may push there may attach them.
+    #[serde(default)]
+    vex: bool,
     /// Whether the system's allow-list counts instead of the project's own.
     #[serde(default)]
     system_allow_list: bool,
@@ -135,6 +139,7 @@ pub(super) async fn show(
     Ok(Json(Decided {
         on_push: scanning.on_push,
         sbom: scanning.sbom,
+        vex: scanning.vex,
         system_allow_list: scanning.system_allow_list,
         allow_list: scanning.allow_list.into(),
     }))
@@ -149,6 +154,7 @@ pub(super) async fn change(
     let scanning = ProjectScanning {
         on_push: body.on_push,
         sbom: body.sbom,
+        vex: body.vex,
         system_allow_list: body.system_allow_list,
         allow_list: body.allow_list.into(),
     };

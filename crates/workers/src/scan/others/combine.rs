@@ -14,7 +14,7 @@ use vuln::foreign::{self, Combined, CombinedFinding, Limits, Rule, ScannerReport
 use super::super::Scanner;
 use super::super::image::Image;
 use super::super::report::{FEEDS, ReportError, Sources};
-use super::{Held, results};
+use super::{Excuses, Held, results, vex};
 use crate::context::JobContext;
 use crate::job::{Job, JobError};
 
@@ -73,7 +73,8 @@ impl CombineJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        let heard = match scanner.listen(&image, Vec::new(), Listening::ToKeep).await {
+        let excuses = vex::read(scanner, &image, Vec::new()).await?;
+        let heard = match scanner.listen(&image, excuses, Listening::ToKeep).await {
             Ok(heard) => heard,
             Err(ReportError::Unavailable(error)) => return Err(error),
             Err(nothing) => {
@@ -130,7 +131,8 @@ pub(super) enum Listening {
 
 /// What all scanners of a repository say of an artifact.
 pub(super) struct AllSaid {
-    uploads: bool,
+    /// Whether something beside our own scan and the scanners that were chosen was said.
+    more: bool,
     choice: ScannerChoice,
     combined: Combined,
 }
@@ -138,7 +140,7 @@ pub(super) struct AllSaid {
 impl AllSaid {
     /// Whether there is nothing but our own scan.
     fn is_own_alone(&self) -> bool {
-        !self.uploads && self.choice.scanners == [OWN_SCANNER]
+        !self.more && self.choice.scanners == [OWN_SCANNER]
     }
 
     fn verdict(&self, own: Option<Verdict>, judged_at: metadata::Timestamp) -> (Verdict, Option<String>) {
@@ -194,16 +196,26 @@ impl Scanner {
         project: metadata::model::ProjectId,
         manifest: &PulledManifest,
     ) -> Result<Combined, ReportError> {
-        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
         let image = self.image(manifest).await?;
-        Ok(self.listen(&image, allowed, Listening::ToShow).await?.combined)
+        let excuses = self.excuses(project, &image).await?;
+        Ok(self.listen(&image, excuses, Listening::ToShow).await?.combined)
+    }
+
+    /// What lets findings of an image not count in its project.
+    pub(in crate::scan) async fn excuses(
+        &self,
+        project: metadata::model::ProjectId,
+        image: &Image,
+    ) -> Result<Excuses, JobError> {
+        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
+        vex::read(self, image, allowed).await
     }
 
     /// Hears all scanners that are chosen for an image, and what was left beside it.
     pub(super) async fn listen(
         &self,
         image: &Image,
-        allowed: Vec<String>,
+        excuses: Excuses,
         listening: Listening,
     ) -> Result<AllSaid, ReportError> {
         // At most so many inventories and reports in memory; who asks waits.
@@ -223,7 +235,7 @@ impl Scanner {
             .map_err(JobError::from)?;
         for name in &choice.scanners {
             if name == OWN_SCANNER {
-                match self.make_in_turn(image, allowed.clone(), sources).await {
+                match self.make_in_turn(image, excuses.clone(), sources).await {
                     Ok(mut made) => {
                         made.report
                             .problems
@@ -258,7 +270,7 @@ impl Scanner {
             Counting::Intersection => std::collections::BTreeMap::new(),
             Counting::Union | Counting::Primary => results::read(self, image).await?,
         };
-        let uploads = !uploaded.is_empty();
+        let more = !uploaded.is_empty() || !excuses.vex.is_empty() || !excuses.problems.is_empty();
         said.extend(uploaded);
         if let Some(reason) = nothing.filter(|_| said.len() == 1) {
             return Err(reason);
@@ -268,10 +280,12 @@ impl Scanner {
             Counting::Union => Rule::Union,
             Counting::Intersection => Rule::Intersection,
         };
+        let product = super::super::report::subject(image.digest, &image.place.full_name).purl();
         let combined = tokio::task::spawn_blocking(move || {
             for (by, said) in &mut said {
                 if let (Ok(report), false) = (said, by == OWN_SCANNER) {
-                    report.allow(&allowed);
+                    report.allow(&excuses.allowed);
+                    report.excuse(&excuses.vex, product.as_slice());
                 }
             }
             let voices: Vec<Voice<'_>> = said
@@ -281,6 +295,6 @@ impl Scanner {
             foreign::combine(&voices, &rule)
         });
         let combined = combined.await.map_err(JobError::retry)?;
-        Ok(AllSaid { uploads, choice, combined })
+        Ok(AllSaid { more, choice, combined })
     }
 }

@@ -8,18 +8,22 @@ mod combine;
 mod consult;
 mod recombine;
 mod results;
+mod upload;
+mod vex;
 
 pub use combine::CombineJob;
 pub use consult::{AdapterSettings, ConsultJob};
 pub use recombine::{Recombine, RecombineJob};
-pub(super) use results::may_hold_one;
-pub use results::{MAX_RESULT_BYTES, ResultError, check_result, media_type};
+use results::media_type;
+pub use results::{MAX_RESULT_BYTES, ResultError};
+pub use upload::{UploadError, Uploaded, check_upload};
+pub(super) use vex::Excuses;
 
 use metadata::jobs::{self, NewJob};
 use metadata::model::RepositoryId;
 use metadata::model::scan::Place;
 use metadata::{Timestamp, Tx};
-use oci::Digest;
+use oci::{Digest, Manifest};
 use registry::admin::OWN_SCANNER;
 use registry::scan::combined_key;
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,11 @@ use crate::job::{Job, JobError};
 
 /// Repositories of one artifact that are read at once.
 const PLACES: u32 = 200;
+
+/// Whether something about an artifact may change what is said of it.
+pub(super) fn may_matter(manifest: &Manifest) -> bool {
+    results::may_hold_one(manifest) || vex::may_hold_one(manifest)
+}
 
 /// An artifact of one repository.
 #[derive(Clone, Debug, Serialize, Deserialize)]

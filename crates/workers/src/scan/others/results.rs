@@ -14,6 +14,7 @@ use vuln::foreign::{self, ForeignError, Form, Limits, ScannerReport};
 
 use super::super::Scanner;
 use super::super::image::Image;
+use super::super::statement;
 use crate::job::JobError;
 
 /// Largest result that is read, in bytes.
@@ -42,7 +43,7 @@ pub enum ResultError {
 ///
 /// # Errors
 /// [`ResultError`].
-pub fn check_result(
+pub(super) fn check_result(
     document: &[u8],
     manifest: &Digest,
     config: Option<&Digest>,
@@ -63,7 +64,7 @@ pub fn check_result(
 }
 
 /// The media type under which a result is kept.
-pub fn media_type(form: Form) -> &'static str {
+pub(super) fn media_type(form: Form) -> &'static str {
     match form {
         Form::Sarif => "application/sarif+json",
         Form::CycloneDx => "application/vnd.cyclonedx+json",
@@ -137,7 +138,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>,
 }
 
 /// Whether something about an artifact may hold a result.
-pub(in crate::scan) fn may_hold_one(manifest: &Manifest) -> bool {
+pub(super) fn may_hold_one(manifest: &Manifest) -> bool {
     let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").map(String::as_str);
     manifest.annotations.contains_key(SCAN_RESULT)
         || manifest.layers.iter().any(|layer| is_result(layer, bundle))
@@ -145,8 +146,7 @@ pub(in crate::scan) fn may_hold_one(manifest: &Manifest) -> bool {
 
 /// Whether a blob that nobody uploaded as a result says that it is one.
 fn is_result(layer: &Descriptor, bundle: Option<&str>) -> bool {
-    let note = |key: &str| layer.annotations.get(key).map(String::as_str);
-    let statement = note("in-toto.io/predicate-type").or(note("predicateType")).or(bundle);
+    let statement = statement::kind_of(layer, bundle);
     let kind = layer.media_type.as_str();
     kind == "application/sarif+json"
         || kind.starts_with("application/vnd.security.vulnerability.report")

@@ -1,0 +1,148 @@
+//! VEX documents that hang beside an image: OpenVEX, CSAF or CycloneDX, attached as they are (`oras attach`, `vexctl`),
+//! as attestations (`cosign attest --type openvex`) or uploaded.
+//!
+//! They take findings away, so that they count only where the administrators of a project say that who may push there may
+//! do that (`vex` of its scanning). A document that cannot be read excuses nothing and makes the verdict incomplete, so
+//! that somebody looks at it.
+
+use bytes::Bytes;
+use metadata::model::scan::Related;
+use oci::{Descriptor, Manifest};
+use vuln::Problem;
+use vuln::matching::VexDocument;
+
+use super::super::Scanner;
+use super::super::image::Image;
+use super::super::statement::{self, Content};
+use crate::job::JobError;
+
+/// Largest document that is read, in bytes.
+const DOCUMENT_BYTES: u64 = 4 << 20;
+/// Manifests about one image that are looked at.
+const MANIFESTS: u32 = 2000;
+/// Documents of one image that are read.
+const DOCUMENTS: usize = 32;
+
+/// What lets findings of an image not count.
+#[derive(Clone, Debug, Default)]
+pub(in crate::scan) struct Excuses {
+    /// Identifiers of the allow-list.
+    pub allowed: Vec<String>,
+    /// VEX documents, the one that was attached last at the end: it decides where two speak of the same.
+    pub vex: Vec<VexDocument>,
+    /// Documents that could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the VEX documents beside an image.
+pub(super) async fn read(
+    scanner: &Scanner,
+    image: &Image,
+    allowed: Vec<String>,
+) -> Result<Excuses, JobError> {
+    let mut excuses = Excuses { allowed, ..Excuses::default() };
+    let decided = scanner.registry.scanning_in(image.place.project).await.map_err(JobError::retry)?;
+    if !decided.vex {
+        return Ok(excuses);
+    }
+    let mut problem = |path: String, message: String| {
+        excuses.problems.push(Problem { source: "vex".to_owned(), path, message });
+    };
+    let (store, repository) = (scanner.store(), image.place.repository);
+    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS + 1).await?;
+    let all = u32::try_from(about.len()).is_ok_and(|count| count <= MANIFESTS);
+    let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
+    about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
+    about.sort_by_key(|manifest| manifest.pushed_at);
+    let layers: Vec<Descriptor> =
+        about.iter().filter_map(Related::manifest).flat_map(|it| documents(&it)).collect();
+    if !all || layers.len() > DOCUMENTS {
+        let message = format!("too much hangs beside the image: at most {DOCUMENTS} VEX documents are read");
+        problem(String::new(), message);
+    }
+    for layer in layers.into_iter().take(DOCUMENTS) {
+        match document(scanner, image, &layer).await? {
+            Ok(Some(document)) => excuses.vex.push(document),
+            Ok(None) => {}
+            Err(message) => excuses.problems.push(Problem {
+                source: "vex".to_owned(),
+                path: layer.digest.to_string(),
+                message: format!("a VEX document beside the image cannot be used: {message}"),
+            }),
+        }
+    }
+    Ok(excuses)
+}
+
+/// The blobs of a manifest that say that they are VEX documents.
+fn documents(manifest: &Manifest) -> Vec<Descriptor> {
+    let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
+    let whole = manifest.artifact_type.as_deref().is_some_and(is_vex);
+    let is_one = |layer: &Descriptor| {
+        let media_type = layer.media_type.as_str();
+        match statement::kind_of(layer, bundle.as_deref()) {
+            Some(kind) => is_vex(kind),
+            None => whole || is_vex(media_type) || statement::may_hold_one(media_type),
+        }
+    };
+    manifest.layers.iter().filter(|layer| is_one(layer)).cloned().collect()
+}
+
+/// Whether something about an artifact may hold one.
+pub(super) fn may_hold_one(manifest: &Manifest) -> bool {
+    !documents(manifest).is_empty()
+}
+
+/// Whether a media type or a predicate's type is one of VEX.
+fn is_vex(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    ["openvex", "csaf", "vex+json"].iter().any(|name| kind.contains(name))
+}
+
+/// The document in a blob; none: it is a statement about something else. The inner error is the document's.
+async fn document(
+    scanner: &Scanner,
+    image: &Image,
+    layer: &Descriptor,
+) -> Result<Result<Option<VexDocument>, String>, JobError> {
+    let open =
+        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
+    let Some(open) = open else { return Ok(Err("it is not there".to_owned())) };
+    let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
+        return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));
+    };
+    let name = layer.digest.to_string();
+    tokio::task::spawn_blocking(move || parse(&name, &bytes)).await.map_err(JobError::retry)
+}
+
+fn parse(name: &str, bytes: &Bytes) -> Result<Option<VexDocument>, String> {
+    let stated = match statement::unwrap(bytes, is_vex)? {
+        Content::Wanted(stated) => stated,
+        Content::Other => return Ok(None),
+        Content::Plain => bytes.to_vec(),
+    };
+    VexDocument::parse(name, &stated).map(Some).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+
+    use super::*;
+
+    const VEX: &str = r#"{"@context":"https://openvex.dev/ns/v0.2.0","@id":"a","author":"x","timestamp":"2026-01-01T00:00:00Z",
+        "statements":[{"vulnerability":{"name":"CVE-2024-1"},"products":[{"@id":"pkg:npm/lodash"}],"status":"fixed"}]}"#;
+
+    #[test]
+    fn documents_are_found_plain_and_in_attestations_and_others_passed_over() {
+        let ids =
+            |text: &str| parse("n", &Bytes::copy_from_slice(text.as_bytes())).map(|it| it.map(|it| it.id));
+        assert_eq!(ids(VEX), Ok(Some("a".to_owned())));
+        let of = |kind: &str| format!(r#"{{"predicateType":"{kind}","predicate":{VEX}}}"#);
+        let wrapped = |text: &str| format!(r#"{{"payload":"{}"}}"#, BASE64.encode(text.as_bytes()));
+        assert_eq!(ids(&of("https://openvex.dev/ns/v0.2.0")), Ok(Some("a".to_owned())));
+        assert_eq!(ids(&wrapped(&of("https://openvex.dev/ns"))), Ok(Some("a".to_owned())));
+        assert_eq!(ids(&wrapped(&of("https://slsa.dev/provenance/v1"))), Ok(None));
+        assert!(ids("{}").is_err());
+    }
+}
