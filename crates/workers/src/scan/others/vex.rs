@@ -54,19 +54,19 @@ pub(super) async fn read(
     let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
     about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
     about.sort_by_key(|manifest| manifest.pushed_at);
-    let layers: Vec<Descriptor> =
+    let mut found: Vec<Candidate> =
         about.iter().filter_map(Related::manifest).flat_map(|it| documents(&it)).collect();
-    if !all || layers.len() > DOCUMENTS {
+    if !all || found.len() > DOCUMENTS {
         let message = format!("too much hangs beside the image: at most {DOCUMENTS} VEX documents are read");
         problem(String::new(), message);
     }
-    for layer in layers.into_iter().take(DOCUMENTS) {
-        match document(scanner, image, &layer).await? {
+    for candidate in found.split_off(found.len().saturating_sub(DOCUMENTS)) {
+        match document(scanner, image, &candidate).await? {
             Ok(Some(document)) => excuses.vex.push(document),
             Ok(None) => {}
             Err(message) => excuses.problems.push(Problem {
                 source: "vex".to_owned(),
-                path: layer.digest.to_string(),
+                path: candidate.layer.digest.to_string(),
                 message: format!("a VEX document beside the image cannot be used: {message}"),
             }),
         }
@@ -74,18 +74,28 @@ pub(super) async fn read(
     Ok(excuses)
 }
 
-/// The blobs of a manifest that say that they are VEX documents.
-fn documents(manifest: &Manifest) -> Vec<Descriptor> {
+/// A blob that may hold a VEX document.
+struct Candidate {
+    layer: Descriptor,
+    /// Whether it says so; else it is a statement that does not say what it states.
+    declared: bool,
+}
+
+/// The blobs of a manifest that may be VEX documents.
+fn documents(manifest: &Manifest) -> Vec<Candidate> {
     let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
     let whole = manifest.artifact_type.as_deref().is_some_and(is_vex);
-    let is_one = |layer: &Descriptor| {
-        let media_type = layer.media_type.as_str();
-        match statement::kind_of(layer, bundle.as_deref()) {
+    let candidate = |layer: &Descriptor| {
+        let declared = match statement::kind_of(layer, bundle.as_deref()) {
             Some(kind) => is_vex(kind),
-            None => whole || is_vex(media_type) || statement::may_hold_one(media_type),
-        }
+            None if whole || is_vex(layer.media_type.as_str()) => true,
+            None if statement::may_hold_one(layer.media_type.as_str()) => false,
+            None => return None,
+        };
+        let silent = statement::kind_of(layer, bundle.as_deref()).is_none();
+        (declared || silent).then(|| Candidate { layer: layer.clone(), declared })
     };
-    manifest.layers.iter().filter(|layer| is_one(layer)).cloned().collect()
+    manifest.layers.iter().filter_map(candidate).collect()
 }
 
 /// Whether something about an artifact may hold one.
@@ -103,7 +113,7 @@ fn is_vex(kind: &str) -> bool {
 async fn document(
     scanner: &Scanner,
     image: &Image,
-    layer: &Descriptor,
+    Candidate { layer, declared }: &Candidate,
 ) -> Result<Result<Option<VexDocument>, String>, JobError> {
     let open =
         scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
@@ -111,15 +121,17 @@ async fn document(
     let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
         return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));
     };
-    let name = layer.digest.to_string();
-    tokio::task::spawn_blocking(move || parse(&name, &bytes)).await.map_err(JobError::retry)
+    let (name, declared) = (layer.digest.to_string(), *declared);
+    tokio::task::spawn_blocking(move || parse(&name, &bytes, declared)).await.map_err(JobError::retry)
 }
 
-fn parse(name: &str, bytes: &Bytes) -> Result<Option<VexDocument>, String> {
-    let stated = match statement::unwrap(bytes, is_vex)? {
-        Content::Wanted(stated) => stated,
-        Content::Other => return Ok(None),
-        Content::Plain => bytes.to_vec(),
+fn parse(name: &str, bytes: &Bytes, declared: bool) -> Result<Option<VexDocument>, String> {
+    let stated = match statement::unwrap(bytes, is_vex) {
+        Ok(Content::Wanted(stated)) => stated,
+        Ok(Content::Plain) if declared => bytes.to_vec(),
+        Ok(Content::Other | Content::Plain) => return Ok(None),
+        Err(_) if !declared => return Ok(None),
+        Err(error) => return Err(error),
     };
     VexDocument::parse(name, &stated).map(Some).map_err(|error| error.to_string())
 }
@@ -135,8 +147,8 @@ mod tests {
 
     #[test]
     fn documents_are_found_plain_and_in_attestations_and_others_passed_over() {
-        let ids =
-            |text: &str| parse("n", &Bytes::copy_from_slice(text.as_bytes())).map(|it| it.map(|it| it.id));
+        let read = |text: &str, declared| parse("n", &Bytes::copy_from_slice(text.as_bytes()), declared);
+        let ids = |text: &str| read(text, true).map(|it| it.map(|it| it.id));
         assert_eq!(ids(VEX), Ok(Some("a".to_owned())));
         let of = |kind: &str| format!(r#"{{"predicateType":"{kind}","predicate":{VEX}}}"#);
         let wrapped = |text: &str| format!(r#"{{"payload":"{}"}}"#, BASE64.encode(text.as_bytes()));
@@ -144,5 +156,7 @@ mod tests {
         assert_eq!(ids(&wrapped(&of("https://openvex.dev/ns"))), Ok(Some("a".to_owned())));
         assert_eq!(ids(&wrapped(&of("https://slsa.dev/provenance/v1"))), Ok(None));
         assert!(ids("{}").is_err());
+        // What does not say that it is one is none, rather than a broken one.
+        assert!(matches!((read("{}", false), read(r#"{"payload":"%"}"#, false)), (Ok(None), Ok(None))));
     }
 }
