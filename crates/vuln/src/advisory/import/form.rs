@@ -16,6 +16,8 @@ pub enum Form {
     RubyAdvisory,
     /// RustSec's advisory-db.
     RustSec,
+    /// RetireJS.
+    RetireJs,
     /// FriendsOfPHP security advisories.
     FriendsOfPhp,
     /// Alpine, Wolfi and Chainguard security database.
@@ -194,13 +196,15 @@ impl Members {
     }
 }
 
-/// Objects whose members are names: Debian's tracker and Ubuntu's notices.
+/// Objects whose members are names: Debian's tracker, Ubuntu's notices, RetireJS's libraries.
 fn by_text(head: &[u8]) -> Option<Form> {
     let issue = has(head, b"\"CVE-") || has(head, b"\"TEMP-");
     if issue && has(head, b"\"releases\"") && (has(head, b"\"repositories\"") || has(head, b"\"urgency\"")) {
         Some(Form::DebianTracker)
     } else if has(head, b"\"releases\"") && (has(head, b"\"isummary\"") || has(head, b"\"sources\"")) {
         Some(Form::UbuntuNotices)
+    } else if [&b"\"vulnerabilities\""[..], b"\"identifiers\"", b"\"below\""].iter().all(|m| has(head, m)) {
+        Some(Form::RetireJs)
     } else {
         None
     }

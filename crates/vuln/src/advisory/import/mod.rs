@@ -19,6 +19,7 @@ mod newest;
 mod nodejs;
 mod osv;
 mod oval;
+mod retirejs;
 mod rubysec;
 mod rustsec;
 mod secdb;
@@ -217,6 +218,7 @@ fn one(name: &str, bytes: &[u8], stats: &mut ImportStats, sink: &mut dyn FnMut(I
 fn read(form: Form, name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<u64, Refusal> {
     match form {
         Form::RustSec => return rustsec::read(text(bytes)?, name, sink),
+        Form::RetireJs => return retirejs::read(bytes, sink),
         Form::OsvJson => osv::json(bytes, sink),
         Form::OsvYaml => osv::yaml(text(bytes)?, sink),
         Form::JsonLines => return json_lines(name, bytes, sink),
