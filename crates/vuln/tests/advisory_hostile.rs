@@ -32,6 +32,10 @@ const OPENINGS: &[(&str, &str)] = &[
     ("kev.csv", "cveID,x\nCVE-2020-1,\""),
     ("db.yaml", "- bucket: alpine 3.1\n  pairs:\n    - bucket: "),
     ("x.json", r#"{"vulnerable_versions":"#),
+    (
+        "x.md",
+        "```toml\n[advisory]\nid = \"RUSTSEC-2020-1\"\npackage = \"a\"\ndate = \"\"\n[versions]\npatched = [\"",
+    ),
 ];
 
 proptest! {

@@ -14,6 +14,10 @@ pub enum Form {
     JsonLines,
     /// ruby-advisory-db.
     RubyAdvisory,
+    /// RustSec's advisory-db.
+    RustSec,
+    /// RetireJS.
+    RetireJs,
     /// FriendsOfPHP security advisories.
     FriendsOfPhp,
     /// Alpine, Wolfi and Chainguard security database.
@@ -109,11 +113,19 @@ impl Form {
             b'[' if is_dsa_list(head) => Some(Self::DebianList),
             b'[' => json_list(name, head),
             b'<' => xml(head),
+            b'`' if is_rustsec(&bytes[start..]) => Some(Self::RustSec),
             // A YAML record may have kilobytes of text before the member that tells its form.
             _ if is_yaml(name) => yaml(&String::from_utf8_lossy(&bytes[start..])),
             _ => table(&String::from_utf8_lossy(head)),
         }
     }
+}
+
+/// A fence of TOML whose first table is that of an advisory.
+fn is_rustsec(text: &[u8]) -> bool {
+    let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.next() == Some(super::rustsec::FENCE.as_bytes())
+        && lines.find(|line| !line.starts_with(b"#")) == Some(b"[advisory]")
 }
 
 fn is_dsa_list(head: &[u8]) -> bool {
@@ -184,13 +196,15 @@ impl Members {
     }
 }
 
-/// Objects whose members are names: Debian's tracker and Ubuntu's notices.
+/// Objects whose members are names: Debian's tracker, Ubuntu's notices, RetireJS's libraries.
 fn by_text(head: &[u8]) -> Option<Form> {
     let issue = has(head, b"\"CVE-") || has(head, b"\"TEMP-");
     if issue && has(head, b"\"releases\"") && (has(head, b"\"repositories\"") || has(head, b"\"urgency\"")) {
         Some(Form::DebianTracker)
     } else if has(head, b"\"releases\"") && (has(head, b"\"isummary\"") || has(head, b"\"sources\"")) {
         Some(Form::UbuntuNotices)
+    } else if [&b"\"vulnerabilities\""[..], b"\"identifiers\"", b"\"below\""].iter().all(|m| has(head, m)) {
+        Some(Form::RetireJs)
     } else {
         None
     }

@@ -19,7 +19,9 @@ mod newest;
 mod nodejs;
 mod osv;
 mod oval;
+mod retirejs;
 mod rubysec;
+mod rustsec;
 mod secdb;
 mod trivy;
 mod ubuntu;
@@ -123,6 +125,8 @@ pub struct ImportStats {
     pub ignored: u64,
     /// Items handed over.
     pub items: u64,
+    /// Statements in documents that were read which have no place here: of no package, between no versions.
+    pub skipped: u64,
     /// Documents of a known form that could not be read.
     pub refused: u64,
     /// The first of them: name and reason.
@@ -199,19 +203,25 @@ fn one(name: &str, bytes: &[u8], stats: &mut ImportStats, sink: &mut dyn FnMut(I
     };
     let outcome = read(form, name, bytes, &mut counted);
     stats.items += items;
-    if let Err(Refusal(reason)) = outcome {
-        stats.refused += 1;
-        if stats.refusals.len() < 50 {
-            stats.refusals.push((name.to_owned(), reason));
+    match outcome {
+        Ok(skipped) => stats.skipped += skipped,
+        Err(Refusal(reason)) => {
+            stats.refused += 1;
+            if stats.refusals.len() < 50 {
+                stats.refusals.push((name.to_owned(), reason));
+            }
         }
     }
 }
 
-fn read(form: Form, name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {
+/// Reads a document of a form and answers how many of its statements were skipped.
+fn read(form: Form, name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<u64, Refusal> {
     match form {
+        Form::RustSec => return rustsec::read(text(bytes)?, name, sink),
+        Form::RetireJs => return retirejs::read(bytes, sink),
         Form::OsvJson => osv::json(bytes, sink),
         Form::OsvYaml => osv::yaml(text(bytes)?, sink),
-        Form::JsonLines => json_lines(name, bytes, sink),
+        Form::JsonLines => return json_lines(name, bytes, sink),
         Form::RubyAdvisory => rubysec::read(text(bytes)?, name, sink),
         Form::FriendsOfPhp => friendsofphp::read(text(bytes)?, name, sink),
         Form::SecdbJson => secdb::json(bytes, name, sink),
@@ -236,7 +246,8 @@ fn read(form: Form, name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<(), Refu
         Form::NpmPackument => newest::npm(bytes, sink),
         Form::PypiProject => newest::pypi(bytes, sink),
         Form::CratesIndex => newest::cargo(bytes, sink),
-    }
+    }?;
+    Ok(0)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Refusal> {
@@ -244,16 +255,18 @@ fn text(bytes: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(Refusal::from_error)
 }
 
-fn json_lines(name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<(), Refusal> {
+fn json_lines(name: &str, bytes: &[u8], sink: Sink<'_>) -> Result<u64, Refusal> {
+    let mut skipped = 0;
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         let form = Form::detect(name, line).filter(|f| *f != Form::JsonLines);
         let form = form.ok_or_else(|| Refusal::new(format!("line {} is of no known form", number + 1)))?;
-        read(form, name, line, sink).map_err(|r| Refusal::new(format!("line {}: {r}", number + 1)))?;
+        skipped +=
+            read(form, name, line, sink).map_err(|r| Refusal::new(format!("line {}: {r}", number + 1)))?;
     }
-    Ok(())
+    Ok(skipped)
 }
 
 /// A JSON value into a type.

@@ -24,7 +24,8 @@ pub(super) fn yaml(text: &str, sink: Sink<'_>) -> Result<(), Refusal> {
     accept(from_yaml(text)?, sink)
 }
 
-fn accept(mut advisory: Advisory, sink: Sink<'_>) -> Result<(), Refusal> {
+/// Hands a record over, with what is said of it outside the schema's own members.
+pub(super) fn accept(mut advisory: Advisory, sink: Sink<'_>) -> Result<(), Refusal> {
     if advisory.id.is_empty() {
         return Err(Refusal::new("record without id"));
     }
