@@ -254,7 +254,7 @@ fn docs(name: &str) -> PathBuf {
 #[test]
 fn the_published_schema_is_the_code_s() {
     let made = serde_json::to_string_pretty(&Config::schema()).expect("json") + "\n";
-    golden(&docs("config.schema.json"), &made);
+    golden(docs("config.schema.json"), &made);
 }
 
 #[test]
