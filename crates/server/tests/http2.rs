@@ -267,5 +267,6 @@ async fn empty_pieces_of_a_body_that_never_ends_are_cut_off() {
     for _ in 0..100_000 {
         frames.add(DATA, 0, 1, &[]);
     }
-    assert_eq!(frames.flood().await, (1, CALM));
+    // The request may not even have begun by then.
+    assert_eq!(frames.flood().await.1, CALM);
 }
