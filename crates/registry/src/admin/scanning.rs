@@ -130,10 +130,10 @@ impl Registry {
         Ok(self.store.commit(tx).await?)
     }
 
-    /// The identifiers that do not count in a project now.
-    pub async fn allowed_ids(&self, project: ProjectId) -> Result<Vec<String>, Error> {
-        let own = self.scanning_in(project).await?;
-        let list = if own.system_allow_list { self.system_allow_list().await? } else { own.allow_list };
+    /// The identifiers that do not count now in a project that decided so.
+    pub async fn allowed_ids(&self, decided: ProjectScanning) -> Result<Vec<String>, Error> {
+        let own = decided.allow_list;
+        let list = if decided.system_allow_list { self.system_allow_list().await? } else { own };
         Ok(list.at(self.store.now()).to_vec())
     }
 }

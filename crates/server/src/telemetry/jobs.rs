@@ -9,6 +9,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use workers::Figures;
 
+use super::single::gauges;
+
 /// Reads the figures of a runner.
 #[derive(Debug)]
 pub(super) struct Jobs(pub(super) Arc<Figures>);
@@ -50,29 +52,21 @@ impl Jobs {
         let mut jobs = encoder.encode_descriptor("bonded_jobs", help, None, MetricType::Gauge)?;
         for ((job, state), count) in &backlog.jobs {
             let labels = [("job", job.as_str()), ("state", state)];
-            ConstGauge::new(gauge(*count)).encode(jobs.encode_family(&labels)?)?;
+            ConstGauge::new(*count).encode(jobs.encode_family(&labels)?)?;
         }
         let help = "Seconds since the job that waits longest was due, by kind";
         let mut overdue =
             encoder.encode_descriptor("bonded_jobs_overdue_seconds", help, None, MetricType::Gauge)?;
         for (job, seconds) in &backlog.overdue_seconds {
-            ConstGauge::new(gauge(*seconds)).encode(overdue.encode_family(&[("job", job.as_str())])?)?;
+            ConstGauge::new(*seconds).encode(overdue.encode_family(&[("job", job.as_str())])?)?;
         }
-        for (name, help, value) in [
-            ("bonded_events_waiting", "Events whose reactions were not decided yet", backlog.events),
-            (
-                "bonded_events_oldest_seconds",
-                "Seconds that the oldest of them has waited",
-                backlog.oldest_event_seconds,
-            ),
-        ] {
-            let gauge = ConstGauge::new(gauge(value));
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
+        let oldest = backlog.oldest_event_seconds;
+        gauges(
+            encoder,
+            [
+                ("bonded_events_waiting", "Events whose reactions were not decided yet", backlog.events),
+                ("bonded_events_oldest_seconds", "Seconds that the oldest of them has waited", oldest),
+            ],
+        )
     }
-}
-
-fn gauge(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

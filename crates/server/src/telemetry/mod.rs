@@ -8,6 +8,7 @@ pub mod observer;
 pub mod ops;
 pub mod process;
 pub mod route;
+mod single;
 mod storage;
 pub mod trace;
 

@@ -3,11 +3,10 @@
 use std::fs;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::DescriptorEncoder;
 
 use super::log::dropped_lines;
+use super::single::{counters, gauges};
 use super::trace::failed_exports;
 
 /// Reads the figures.
@@ -47,42 +46,35 @@ fn figures() -> Option<Figures> {
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let Some(now) = figures() else { return Ok(()) };
-        let cpu = ConstCounter::new(now.cpu_seconds);
-        let help = "Processor time, user and system";
-        cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, cpu.metric_type())?)?;
-        let start = ConstGauge::new(now.start_seconds);
-        let help = "Start, in Unix time";
-        start.encode(encoder.encode_descriptor(
-            "process_start_time_seconds",
-            help,
-            None,
-            start.metric_type(),
-        )?)?;
-        for (name, help, value) in [
-            (
-                "bonded_log_dropped_lines",
-                "Lines of the log that standard error was too slow for",
-                dropped_lines(),
-            ),
-            (
-                "bonded_traces_failed_exports",
-                "Exports of traces that the collector did not take",
-                failed_exports(),
-            ),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
-        }
-        for (name, help, value) in [
-            ("process_resident_memory_bytes", "Resident memory", now.resident_bytes),
-            ("process_virtual_memory_bytes", "Virtual memory", now.virtual_bytes),
-            ("process_open_fds", "Open file descriptors", now.open_files),
-            ("process_threads", "Threads", now.threads),
-        ] {
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        Ok(())
+        counters(
+            &mut encoder,
+            [("process_cpu_seconds", "Processor time, user and system", now.cpu_seconds)],
+        )?;
+        gauges(&mut encoder, [("process_start_time_seconds", "Start, in Unix time", now.start_seconds)])?;
+        counters(
+            &mut encoder,
+            [
+                (
+                    "bonded_log_dropped_lines",
+                    "Lines of the log that standard error was too slow for",
+                    dropped_lines(),
+                ),
+                (
+                    "bonded_traces_failed_exports",
+                    "Exports of traces that the collector did not take",
+                    failed_exports(),
+                ),
+            ],
+        )?;
+        gauges(
+            &mut encoder,
+            [
+                ("process_resident_memory_bytes", "Resident memory", now.resident_bytes),
+                ("process_virtual_memory_bytes", "Virtual memory", now.virtual_bytes),
+                ("process_open_fds", "Open file descriptors", now.open_files),
+                ("process_threads", "Threads", now.threads),
+            ],
+        )
     }
 }
 

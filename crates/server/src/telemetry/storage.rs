@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::DescriptorEncoder;
 use registry::Registry;
+
+use super::single::{counters, gauges};
 
 /// Reads the figures of a registry.
 #[derive(Debug)]
@@ -17,30 +17,25 @@ impl Collector for Storage {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let damage = self.0.damage();
         let [objects, bytes, failed] = self.0.freed().counts();
-        for (name, help, value) in [
-            (
-                "bonded_blobs_quarantined",
-                "Blobs that this process found damaged and took out of service",
-                damage.quarantined(),
-            ),
-            ("bonded_objects_deleted", "Objects that this process deleted from storage", objects),
-            ("bonded_objects_deleted_bytes", "Bytes of the objects deleted", bytes),
-            (
-                "bonded_objects_delete_failures",
-                "Tries to delete an object that failed and are repeated",
-                failed,
-            ),
-        ] {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
-        }
-        let corrupt = ConstGauge::new(i64::try_from(damage.corrupt()).unwrap_or(i64::MAX));
+        let (found, out) = (damage.quarantined(), damage.corrupt());
+        counters(
+            &mut encoder,
+            [
+                (
+                    "bonded_blobs_quarantined",
+                    "Blobs that this process found damaged and took out of service",
+                    found,
+                ),
+                ("bonded_objects_deleted", "Objects that this process deleted from storage", objects),
+                ("bonded_objects_deleted_bytes", "Bytes of the objects deleted", bytes),
+                (
+                    "bonded_objects_delete_failures",
+                    "Tries to delete an object that failed and are repeated",
+                    failed,
+                ),
+            ],
+        )?;
         let help = "Blobs that are out of service until they are pushed again";
-        corrupt.encode(encoder.encode_descriptor(
-            "bonded_blobs_corrupt",
-            help,
-            None,
-            corrupt.metric_type(),
-        )?)
+        gauges(&mut encoder, [("bonded_blobs_corrupt", help, out)])
     }
 }

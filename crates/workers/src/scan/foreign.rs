@@ -14,7 +14,7 @@ use vuln::{Inventory, Problem};
 
 use super::image::Image;
 use super::statement::{self, Content};
-use super::{Scanner, sbom as own};
+use super::{Scanner, beside, sbom as own};
 use crate::job::JobError;
 
 /// Largest document that is read.
@@ -80,8 +80,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
         let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
         found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
     }
-    let name = format!("{}-{}", image.digest.algorithm().name(), image.digest.hex());
-    let tags = [format!("{name}.sbom"), format!("{name}.att")];
+    let tags = ["sbom", "att"].map(|kind| beside::tag_of(&image.digest, kind));
     for tagged in store.tagged_with_bytes(repository, &tags).await? {
         let Some(manifest) = tagged.manifest() else { continue };
         let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
@@ -132,11 +131,9 @@ async fn document(
     image: &Image,
     layer: &Descriptor,
 ) -> Result<Result<Option<Inventory>, String>, JobError> {
-    let open =
-        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
-    let Some(open) = open else { return Ok(Err("it is not there".to_owned())) };
-    let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
-        return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));
+    let bytes = match beside::document(scanner, image, layer, ("it", DOCUMENT_BYTES)).await? {
+        Ok(bytes) => bytes,
+        Err(why) => return Ok(Err(why)),
     };
     tokio::task::spawn_blocking(move || inventory(&bytes)).await.map_err(JobError::retry)
 }

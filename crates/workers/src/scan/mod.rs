@@ -13,6 +13,7 @@
 mod adapter;
 mod advisories;
 mod attest;
+mod beside;
 mod catalogue;
 mod feeds;
 mod foreign;

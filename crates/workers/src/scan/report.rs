@@ -70,7 +70,7 @@ pub(super) struct Parts {
     /// What could not be read beside the layers.
     pub(super) problems: Vec<Problem>,
     advisories: Option<Arc<Current>>,
-    excuses: Excuses,
+    excuses: Arc<Excuses>,
     now: jiff::Timestamp,
     max_feed_age: jiff::SignedDuration,
     rules: Arc<SecretRules>,
@@ -136,7 +136,7 @@ impl Parts {
             foreign: Vec::new(),
             problems: Vec::new(),
             advisories: scanner.advisories.current().await?,
-            excuses: Excuses::default(),
+            excuses: Arc::default(),
             now: jiff::Timestamp::from_microsecond(now.micros()).map_err(JobError::failed)?,
             max_feed_age: scanner.settings.max_feed_age.try_into().map_err(JobError::failed)?,
             rules: secret_rules().await?,
@@ -221,7 +221,7 @@ impl Parts {
                 path: String::new(),
                 message: feed.sentence(),
             }));
-            let Excuses { allowed, vex, problems } = &self.excuses;
+            let Excuses { allowed, vex, problems } = &*self.excuses;
             report.problems.extend(problems.iter().cloned());
             let ignore = (!allowed.is_empty())
                 .then(|| IgnoreFile::parse("allow-list", &allowed.join("\n")))
@@ -258,7 +258,7 @@ impl Scanner {
     ) -> Result<ScanReport, ReportError> {
         let image = self.image(manifest).await?;
         let excuses = self.excuses(project, &image).await?;
-        Ok(self.make(&image, excuses).await?.report)
+        Ok(self.make(&image, excuses.into()).await?.report)
     }
 
     /// What is to be said of feeds that were not renewed for too long: by them nothing is known to be clean.
@@ -295,7 +295,7 @@ impl Scanner {
     ) -> Result<Vec<u8>, ReportError> {
         let image = self.image(manifest).await?;
         let document = if image.manifest.children.is_empty() {
-            self.make(&image, Excuses::default()).await?.document
+            self.make(&image, Arc::default()).await?.document
         } else {
             let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
             self.document_of_index(&image).await?.ok_or(ReportError::NotScanned)?
@@ -323,7 +323,7 @@ impl Scanner {
         Ok(Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?)
     }
 
-    pub(super) async fn make(&self, image: &Image, excuses: Excuses) -> Result<Made, ReportError> {
+    pub(super) async fn make(&self, image: &Image, excuses: Arc<Excuses>) -> Result<Made, ReportError> {
         // At most so many inventories in memory; who asks waits.
         let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
         self.make_in_turn(image, excuses, Sources::WithOthers).await
@@ -333,7 +333,7 @@ impl Scanner {
     pub(super) async fn make_in_turn(
         &self,
         image: &Image,
-        excuses: Excuses,
+        excuses: Arc<Excuses>,
         sources: Sources,
     ) -> Result<Made, ReportError> {
         if image.is_opaque() {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use data_encoding::{BASE64, BASE64URL};
-use oci::Descriptor;
+use oci::{Descriptor, Manifest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -42,6 +42,11 @@ struct Envelope<'a> {
 pub(super) fn may_hold_one(media_type: &str) -> bool {
     ["application/vnd.in-toto+json", "application/vnd.dsse.envelope.v1+json"].contains(&media_type)
         || media_type.starts_with("application/vnd.dev.sigstore.bundle")
+}
+
+/// What the manifest of a Sigstore bundle says that the bundle states.
+pub(super) fn bundle_kind(manifest: &Manifest) -> Option<&str> {
+    manifest.annotations.get("dev.sigstore.bundle.predicateType").map(String::as_str)
 }
 
 /// What a blob says that it states, by its own annotations or those of its bundle.

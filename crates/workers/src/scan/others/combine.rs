@@ -73,8 +73,10 @@ impl CombineJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        let excuses = vex::read(scanner, &image, Vec::new()).await?;
-        let heard = match scanner.listen(&image, excuses, Listening::ToKeep).await {
+        // Kept counts are without allow-lists.
+        let excuses = scanner.excuses(image.place.project, &image).await?;
+        let excuses = Excuses { allowed: Vec::new(), ..excuses };
+        let heard = match scanner.listen(&image, excuses.into(), Listening::ToKeep).await {
             Ok(heard) => heard,
             Err(ReportError::Unavailable(error)) => return Err(error),
             Err(nothing) => {
@@ -198,7 +200,7 @@ impl Scanner {
     ) -> Result<Combined, ReportError> {
         let image = self.image(manifest).await?;
         let excuses = self.excuses(project, &image).await?;
-        Ok(self.listen(&image, excuses, Listening::ToShow).await?.combined)
+        Ok(self.listen(&image, excuses.into(), Listening::ToShow).await?.combined)
     }
 
     /// What lets findings of an image not count in its project.
@@ -207,15 +209,17 @@ impl Scanner {
         project: metadata::model::ProjectId,
         image: &Image,
     ) -> Result<Excuses, JobError> {
-        let allowed = self.registry.allowed_ids(project).await.map_err(JobError::retry)?;
-        vex::read(self, image, allowed).await
+        let decided = self.registry.scanning_in(project).await.map_err(JobError::retry)?;
+        let excuses = if decided.vex { vex::read(self, image).await? } else { Excuses::default() };
+        let allowed = self.registry.allowed_ids(decided).await.map_err(JobError::retry)?;
+        Ok(Excuses { allowed, ..excuses })
     }
 
     /// Hears all scanners that are chosen for an image, and what was left beside it.
     pub(super) async fn listen(
         &self,
         image: &Image,
-        excuses: Excuses,
+        excuses: Arc<Excuses>,
         listening: Listening,
     ) -> Result<AllSaid, ReportError> {
         // At most so many inventories and reports in memory; who asks waits.
@@ -235,7 +239,7 @@ impl Scanner {
             .map_err(JobError::from)?;
         for name in &choice.scanners {
             if name == OWN_SCANNER {
-                match self.make_in_turn(image, excuses.clone(), sources).await {
+                match self.make_in_turn(image, Arc::clone(&excuses), sources).await {
                     Ok(mut made) => {
                         made.report
                             .problems

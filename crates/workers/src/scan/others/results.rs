@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use metadata::model::scan::Related;
 use oci::{Descriptor, Digest, Manifest};
 use registry::scan::SCAN_RESULT;
@@ -14,13 +13,11 @@ use vuln::foreign::{self, ForeignError, Form, Limits, ScannerReport};
 
 use super::super::Scanner;
 use super::super::image::Image;
-use super::super::statement;
+use super::super::{beside, statement};
 use crate::job::JobError;
 
 /// Largest result that is read, in bytes.
 pub const MAX_RESULT_BYTES: u64 = 16 << 20;
-/// Manifests about one image that are looked at.
-const MANIFESTS: u32 = 2000;
 /// Results of one image that are read.
 const RESULTS: usize = 16;
 /// Bytes of all of them.
@@ -121,15 +118,11 @@ pub(super) async fn read(
 
 /// What may be a result, and whether that is all of it.
 async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>, bool), JobError> {
-    let (store, repository) = (scanner.store(), image.place.repository);
-    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS + 1).await?;
-    let all = u32::try_from(about.len()).is_ok_and(|count| count <= MANIFESTS);
-    let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
-    about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
+    let (about, all) = beside::about(scanner, image).await?;
     let mut found = Vec::new();
     for manifest in about.iter().filter_map(Related::manifest) {
         let name = manifest.annotations.get(SCAN_RESULT).cloned();
-        let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
+        let bundle = statement::bundle_kind(&manifest).map(str::to_owned);
         let result = |layer: &Descriptor| name.is_some() || is_result(layer, bundle.as_deref());
         let layers = manifest.layers.into_iter().filter(result);
         found.extend(layers.map(|layer| Candidate { layer, name: name.clone() }));
@@ -139,7 +132,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>,
 
 /// Whether something about an artifact may hold a result.
 pub(super) fn may_hold_one(manifest: &Manifest) -> bool {
-    let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").map(String::as_str);
+    let bundle = statement::bundle_kind(manifest);
     manifest.annotations.contains_key(SCAN_RESULT)
         || manifest.layers.iter().any(|layer| is_result(layer, bundle))
 }
@@ -160,11 +153,9 @@ async fn result(
     layer: &Descriptor,
     config: Option<Digest>,
 ) -> Result<Result<ScannerReport, String>, JobError> {
-    let open =
-        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
-    let Some(open) = open else { return Ok(Err("the result is not there".to_owned())) };
-    let Some(bytes): Option<Bytes> = open.read_all(MAX_RESULT_BYTES).await.map_err(JobError::retry)? else {
-        return Ok(Err(format!("the result has more than {MAX_RESULT_BYTES} bytes")));
+    let bytes = match beside::document(scanner, image, layer, ("the result", MAX_RESULT_BYTES)).await? {
+        Ok(bytes) => bytes,
+        Err(why) => return Ok(Err(why)),
     };
     let digest = image.digest;
     let read = move || check_result(&bytes, &digest, config.as_ref()).map_err(|error| error.to_string());

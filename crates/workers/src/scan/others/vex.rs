@@ -11,20 +11,18 @@ use oci::{Descriptor, Manifest};
 use vuln::Problem;
 use vuln::matching::VexDocument;
 
-use super::super::Scanner;
 use super::super::image::Image;
 use super::super::statement::{self, Content};
+use super::super::{Scanner, beside};
 use crate::job::JobError;
 
 /// Largest document that is read, in bytes.
 const DOCUMENT_BYTES: u64 = 4 << 20;
-/// Manifests about one image that are looked at.
-const MANIFESTS: u32 = 2000;
 /// Documents of one image that are read.
 const DOCUMENTS: usize = 32;
 
 /// What lets findings of an image not count.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(in crate::scan) struct Excuses {
     /// Identifiers of the allow-list.
     pub allowed: Vec<String>,
@@ -34,41 +32,27 @@ pub(in crate::scan) struct Excuses {
     pub problems: Vec<Problem>,
 }
 
-/// Reads the VEX documents beside an image.
-pub(super) async fn read(
-    scanner: &Scanner,
-    image: &Image,
-    allowed: Vec<String>,
-) -> Result<Excuses, JobError> {
-    let mut excuses = Excuses { allowed, ..Excuses::default() };
-    let decided = scanner.registry.scanning_in(image.place.project).await.map_err(JobError::retry)?;
-    if !decided.vex {
-        return Ok(excuses);
-    }
+/// Reads the VEX documents beside an image whose project lets them count.
+pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Excuses, JobError> {
+    let mut excuses = Excuses::default();
     let mut problem = |path: String, message: String| {
         excuses.problems.push(Problem { source: "vex".to_owned(), path, message });
     };
-    let (store, repository) = (scanner.store(), image.place.repository);
-    let mut about = store.referrers_with_bytes(repository, &image.digest, MANIFESTS + 1).await?;
-    let all = u32::try_from(about.len()).is_ok_and(|count| count <= MANIFESTS);
-    let attestations = format!("{}-{}.att", image.digest.algorithm().name(), image.digest.hex());
-    about.extend(store.tagged_with_bytes(repository, &[attestations]).await?);
+    let (mut about, all) = beside::about(scanner, image).await?;
     about.sort_by_key(|manifest| manifest.pushed_at);
     let mut found: Vec<Candidate> =
-        about.iter().filter_map(Related::manifest).flat_map(|it| documents(&it)).collect();
+        about.iter().filter_map(Related::manifest).flat_map(|it| candidates(&it)).collect();
     if !all || found.len() > DOCUMENTS {
         let message = format!("too much hangs beside the image: at most {DOCUMENTS} VEX documents are read");
         problem(String::new(), message);
     }
     for candidate in found.split_off(found.len().saturating_sub(DOCUMENTS)) {
         match document(scanner, image, &candidate).await? {
-            Ok(Some(document)) => excuses.vex.push(document),
-            Ok(None) => {}
-            Err(message) => excuses.problems.push(Problem {
-                source: "vex".to_owned(),
-                path: candidate.layer.digest.to_string(),
-                message: format!("a VEX document beside the image cannot be used: {message}"),
-            }),
+            Ok(document) => excuses.vex.extend(document),
+            Err(why) => problem(
+                candidate.layer.digest.to_string(),
+                format!("a VEX document beside the image cannot be used: {why}"),
+            ),
         }
     }
     Ok(excuses)
@@ -82,17 +66,14 @@ struct Candidate {
 }
 
 /// The blobs of a manifest that may be VEX documents.
-fn documents(manifest: &Manifest) -> Vec<Candidate> {
-    let bundle = manifest.annotations.get("dev.sigstore.bundle.predicateType").cloned();
+fn candidates(manifest: &Manifest) -> Vec<Candidate> {
+    let bundle = statement::bundle_kind(manifest);
     let whole = manifest.artifact_type.as_deref().is_some_and(is_vex);
     let candidate = |layer: &Descriptor| {
-        let declared = match statement::kind_of(layer, bundle.as_deref()) {
-            Some(kind) => is_vex(kind),
-            None if whole || is_vex(layer.media_type.as_str()) => true,
-            None if statement::may_hold_one(layer.media_type.as_str()) => false,
-            None => return None,
-        };
-        let silent = statement::kind_of(layer, bundle.as_deref()).is_none();
+        let media_type = layer.media_type.as_str();
+        let kind = statement::kind_of(layer, bundle);
+        let declared = kind.map_or(whole || is_vex(media_type), is_vex);
+        let silent = kind.is_none() && statement::may_hold_one(media_type);
         (declared || silent).then(|| Candidate { layer: layer.clone(), declared })
     };
     manifest.layers.iter().filter_map(candidate).collect()
@@ -100,7 +81,7 @@ fn documents(manifest: &Manifest) -> Vec<Candidate> {
 
 /// Whether something about an artifact may hold one.
 pub(super) fn may_hold_one(manifest: &Manifest) -> bool {
-    !documents(manifest).is_empty()
+    !candidates(manifest).is_empty()
 }
 
 /// Whether a media type or a predicate's type is one of VEX.
@@ -115,11 +96,9 @@ async fn document(
     image: &Image,
     Candidate { layer, declared }: &Candidate,
 ) -> Result<Result<Option<VexDocument>, String>, JobError> {
-    let open =
-        scanner.registry.open_held(image.place.repository, &layer.digest).await.map_err(JobError::retry)?;
-    let Some(open) = open else { return Ok(Err("it is not there".to_owned())) };
-    let Some(bytes) = open.read_all(DOCUMENT_BYTES).await.map_err(JobError::retry)? else {
-        return Ok(Err(format!("it has more than {DOCUMENT_BYTES} bytes")));
+    let bytes = match beside::document(scanner, image, layer, ("it", DOCUMENT_BYTES)).await? {
+        Ok(bytes) => bytes,
+        Err(why) => return Ok(Err(why)),
     };
     let (name, declared) = (layer.digest.to_string(), *declared);
     tokio::task::spawn_blocking(move || parse(&name, &bytes, declared)).await.map_err(JobError::retry)
