@@ -73,6 +73,27 @@ impl Registry {
         Ok(if reached { tags.iter().all(|tag| rule.permits(tag)) } else { rule.permits_untagged() })
     }
 
+    /// Whether the grant covers what is about a manifest and may change what is thought of it: every tag that reaches it,
+    /// so that who may push some images does not speak of all. What has no tag yet is its pusher's; what is not there is
+    /// nobody's.
+    pub(crate) async fn may_be_about(
+        &self,
+        grant: &Grant<Push>,
+        repository: RepositoryId,
+        subject: &Digest,
+    ) -> Result<(), Error> {
+        let Some(rule) = grant.tags() else { return Ok(()) };
+        let tags = self.tags_reaching(repository, subject).await?;
+        let (tags, reached) = self.plain(repository, tags).await?;
+        let covered = if reached {
+            tags.iter().all(|tag| rule.permits(tag))
+        } else {
+            let held = self.store.manifest_heights(repository, &[*subject]).await?;
+            rule.permits_untagged() || held.iter().all(|(_, _, by)| *by == grant.principal)
+        };
+        if covered { Ok(()) } else { Err(beyond(grant, "push", format_args!("what is about `{subject}`"))) }
+    }
+
     /// A blob that the caller may read: linked to the repository and, for who may not read all of it, brought by the
     /// caller a short while ago or referred to by a manifest that the caller may pull.
     pub(crate) async fn readable_blob(

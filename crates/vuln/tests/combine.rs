@@ -5,7 +5,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use vuln::Severity;
 use vuln::advisory::Status;
-use vuln::foreign::{Combined, CombinedFinding, Limits, Rule, ScannerReport, Voice, combine, read};
+use vuln::foreign::{self, Combined, CombinedFinding, Excuses, Limits, Rule, ScannerReport, Voice, read};
+use vuln::matching::VexDocument;
+use vuln::{Inventory, Purl};
+
+fn combine(voices: &[Voice<'_>], rule: &Rule) -> Combined {
+    foreign::combine(voices, rule, &Excuses::default())
+}
 
 fn fixture(name: &str) -> ScannerReport {
     let path = format!("{}/tests/fixtures/foreign/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -37,6 +43,77 @@ fn keys(findings: &[CombinedFinding]) -> BTreeSet<(String, String)> {
 
 fn find<'c>(list: &'c [CombinedFinding], id: &str) -> &'c CombinedFinding {
     list.iter().find(|f| f.id == id).expect(id)
+}
+
+fn not_affected(id: &str, product: &str) -> VexDocument {
+    let document = serde_json::json!({
+        "@context": "https://openvex.dev/ns/v0.2.0", "@id": "vex", "author": "us", "timestamp": "2026-01-01T00:00:00Z",
+        "statements": [{ "vulnerability": { "name": id }, "products": [{ "@id": product }], "status": "not_affected" }],
+    });
+    VexDocument::parse("vex", document.to_string().as_bytes()).expect("VEX")
+}
+
+/// Scanners name an erratum with all that it repairs.
+#[test]
+fn excusing_one_vulnerability_of_an_erratum_does_not_excuse_the_others() {
+    let purl = "pkg:rpm/amzn/openssl-libs@1.0.2";
+    let said = grype(&[("ALAS-2024-1", &["CVE-2024-0001", "CVE-2024-0002"], "openssl-libs", "1.0.2", purl)]);
+    let voices = [Voice { by: "grype", said: Ok(&said) }];
+    let vex = [not_affected("CVE-2024-0001", "pkg:rpm/amzn/openssl-libs")];
+    let by_vex = foreign::combine(&voices, &Rule::Union, &Excuses { vex: &vex, ..Excuses::default() });
+    let allowed = ["CVE-2024-0001".to_owned()];
+    let by_list =
+        foreign::combine(&voices, &Rule::Union, &Excuses { allowed: &allowed, ..Excuses::default() });
+    for (combined, why) in [(by_vex, "vex (us): not affected"), (by_list, "allow-list")] {
+        assert_eq!(
+            keys(&combined.findings),
+            BTreeSet::from([("CVE-2024-0002".into(), "openssl-libs".into())])
+        );
+        let beside = find(&combined.beside, "CVE-2024-0001");
+        assert_eq!(beside.said[0].suppressed.as_deref(), Some(why));
+    }
+}
+
+/// Harbor's form has no package URLs; what is in the image has.
+#[test]
+fn a_scanner_without_package_urls_is_excused_by_what_is_in_the_image() {
+    let document = serde_json::json!({
+        "generated_at": "2026-11-20T09:00:00Z",
+        "artifact": {
+            "repository": "shop/app", "digest": format!("sha256:{}", "2".repeat(64)),
+            "mime_type": "application/vnd.oci.image.manifest.v1+json",
+        },
+        "scanner": { "name": "Other", "vendor": "x", "version": "1" }, "severity": "High",
+        "vulnerabilities": [
+            { "id": "CVE-2024-0001", "package": "lodash", "version": "4.17.0", "severity": "High" },
+            { "id": "CVE-2024-0001", "package": "underscore", "version": "1.0.0", "severity": "High" },
+        ],
+    });
+    let said = read(document.to_string().as_bytes(), &Limits::default()).expect("a report").remove(0);
+    let package = |text: &str| Purl::parse(text).expect("purl").to_package();
+    let inventory = |purls: &[&str]| Inventory {
+        packages: purls.iter().map(|text| package(text)).collect(),
+        ..Inventory::default()
+    };
+    let vex = [not_affected("CVE-2024-0001", "pkg:npm/lodash")];
+    let left = |inventory: Option<&Inventory>| {
+        let excuses = Excuses { vex: &vex, inventory, ..Excuses::default() };
+        let combined = foreign::combine(&[Voice { by: "other", said: Ok(&said) }], &Rule::Union, &excuses);
+        combined.findings.len()
+    };
+    assert_eq!(left(Some(&inventory(&["pkg:npm/lodash@4.17.0", "pkg:npm/underscore@1.0.0"]))), 1);
+    assert_eq!(left(Some(&inventory(&["pkg:npm/lodash@4.17.21"]))), 2, "another version is in it");
+    assert_eq!(
+        left(Some(&inventory(&["pkg:npm/lodash@4.17.0", "pkg:gem/lodash@4.17.0"]))),
+        2,
+        "which of them?"
+    );
+    assert_eq!(left(None), 2);
+    let whole = [not_affected("CVE-2024-0001", "pkg:oci/app")];
+    let products = ["pkg:oci/app@sha256:aa".to_owned()];
+    let excuses = Excuses { vex: &whole, products: &products, ..Excuses::default() };
+    let combined = foreign::combine(&[Voice { by: "other", said: Ok(&said) }], &Rule::Union, &excuses);
+    assert_eq!((combined.findings.len(), combined.beside.len()), (0, 2), "the image as a whole");
 }
 
 fn story() -> Vec<(&'static str, ScannerReport)> {

@@ -3,7 +3,7 @@
 use oci::Digest;
 use vuln::advisory::import::ImportLimits;
 use vuln::db::{Db, FeedDraft, ShrinkPolicy, Update};
-use vuln::foreign::{Limits, Rule, Voice, combine, own, read};
+use vuln::foreign::{Excuses, Limits, Rule, Voice, combine, own, read};
 use vuln::matching::{IgnoreFile, Options, match_inventory};
 use vuln::report::harbor::{self, Artifact, NotJudged, Scanner};
 use vuln::report::{ScanReport, Target, sarif};
@@ -132,7 +132,7 @@ fn our_own_findings_written_and_read_back_are_the_same_findings() {
         let back = read(&bytes, &Limits::default()).expect(form).remove(0);
         assert_eq!(back.digests, [Digest::sha256(b"manifest")], "{form}");
         let voices = [Voice { by: "own", said: Ok(&mine) }, Voice { by: form, said: Ok(&back) }];
-        let both = combine(&voices, &Rule::Intersection);
+        let both = combine(&voices, &Rule::Intersection, &Excuses::default());
         assert_eq!(both.findings.len(), 2, "{form}: {both:#?}");
         assert!(both.beside.iter().all(|f| f.id == "CVE-2026-0005"), "{form}: {:#?}", both.beside);
         for finding in &both.findings {

@@ -13,8 +13,8 @@ use crate::{Outcome, is_retriable, is_there, push};
 
 /// Larger than an S3 part, so that an upload takes several requests.
 const BYTES: usize = 12_000_000;
-/// Every answer comes within this.
-const NO_HANG: Duration = Duration::from_mins(4);
+/// A push and a pull are answered within this.
+const NO_HANG: Duration = Duration::from_mins(1);
 /// After the toxic is gone all is well again within this.
 const RECOVERY: Duration = Duration::from_mins(1);
 
@@ -36,6 +36,15 @@ fn toxics() -> Vec<(&'static str, Way, Value)> {
         ("timeout", Way::Down, json!({ "timeout": 0 })),
         ("timeout", Way::Down, json!({ "timeout": 500 })),
     ]
+}
+
+/// Whether a fault must be noticed: a slow way must not, one on which nothing passes must; others hit or miss a request.
+fn must_be_noticed(kind: &str, attributes: &Value) -> Option<bool> {
+    match kind {
+        "latency" | "bandwidth" | "slow_close" | "slicer" => Some(false),
+        "timeout" if attributes["timeout"] == 0 => Some(true),
+        _ => None,
+    }
 }
 
 /// One server whose way to `which` store leads through Toxiproxy.
@@ -79,6 +88,10 @@ fn survives(which: &str) -> Outcome {
         let took = start.elapsed();
         toxic.heal()?;
         anyhow::ensure!(took < NO_HANG, "{what}: {took:?}");
+        if let Some(noticed) = must_be_noticed(kind, &attributes) {
+            anyhow::ensure!((pushed.status != 201) == noticed, "{what}: push {}", pushed.status);
+            anyhow::ensure!(noticed || read, "{what}: the pull was refused");
+        }
         tools::figure(&format!(
             "{what}: push {}, pull {}, {:.1} s",
             pushed.status,

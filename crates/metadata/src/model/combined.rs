@@ -15,10 +15,23 @@ use crate::tx::{Expect, Tx};
 use crate::value::{Row, Value};
 use crate::{Timestamp, params};
 
+/// A manifest `e` about another one that may change what is said of that: a scanner's result, a VEX document, or a
+/// statement that says it is one of these or does not say what it is. Signatures are most of what hangs beside images, and
+/// say what they are. A document under a type of somebody's own is seen when it comes, not here.
+macro_rules! may_matter {
+    () => {
+        "(e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.security.vulnerability.report+json') OR lower(e.artifact_type) LIKE '%vex%' OR lower(e.artifact_type) LIKE '%csaf%' OR e.annotations LIKE '%\"dev.bonded.scan.result\"%' OR ((e.artifact_type IN ('application/vnd.in-toto+json', 'application/vnd.dsse.envelope.v1+json') OR e.artifact_type LIKE 'application/vnd.dev.sigstore.bundle%') AND e.annotations NOT LIKE '%\"dev.bonded.%' AND (e.annotations NOT LIKE '%redicate%ype\"%' OR e.annotations LIKE '%/vuln%' OR lower(e.annotations) LIKE '%vex%' OR lower(e.annotations) LIKE '%csaf%')))"
+    };
+}
+
 /// Of a manifest `m` of a repository `r`: our own scan alone does not decide there.
 macro_rules! not_ours_alone {
     () => {
-        "(EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND (e.artifact_type IN ('application/sarif+json', 'application/vnd.bonded.scan-result+json', 'application/vnd.in-toto+json', 'application/vnd.security.vulnerability.report+json', 'application/csaf+json') OR e.artifact_type LIKE '%vex%' OR (e.artifact_type LIKE 'application/vnd.dev.sigstore.bundle%' AND e.annotations NOT LIKE '%dev.bonded.%'))) OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att'))"
+        concat!(
+            "(EXISTS (SELECT 1 FROM combined_scan c WHERE c.repository_id = m.repository_id AND c.digest = m.digest) OR EXISTS (SELECT 1 FROM setting s WHERE s.name = 'scan/scanners' OR s.name = 'scan/scanners/' || CAST(r.project_id AS TEXT)) OR EXISTS (SELECT 1 FROM manifest e WHERE e.repository_id = m.repository_id AND e.subject = m.digest AND ",
+            may_matter!(),
+            ") OR EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = m.repository_id AND t.name = replace(m.digest, ':', '-') || '.att'))"
+        )
     };
 }
 

@@ -28,7 +28,7 @@ crate::statements! {
     PLACES = Read "SELECT m.repository_id, r.project_id, r.full_name, m.pushed_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE m.digest = $1 AND m.repository_id > $2 ORDER BY m.repository_id LIMIT $3";
     IMAGES_AFTER = Scan "SELECT DISTINCT digest FROM manifest WHERE digest > $1 AND height = 0 ORDER BY digest LIMIT $2";
     HELD = Read "SELECT media_type, bytes FROM manifest WHERE repository_id = $1 AND digest = $2";
-    REFERRERS = Read "SELECT digest, artifact_type, media_type, bytes, pushed_at FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
+    REFERRERS = Read "SELECT digest, artifact_type, media_type, CASE WHEN size_bytes <= $4 THEN bytes END, pushed_at FROM manifest WHERE repository_id = $1 AND subject = $2 ORDER BY digest LIMIT $3";
     PARENTS = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes, m.pushed_at FROM manifest_child c JOIN manifest m ON m.repository_id = c.repository_id AND m.digest = c.parent WHERE c.repository_id = $1 AND c.child = $2 ORDER BY m.digest LIMIT $3";
     TAGGED = Read "SELECT m.digest, m.artifact_type, m.media_type, m.bytes, m.pushed_at FROM tag t JOIN manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest WHERE t.repository_id = $1 AND t.name IN (SELECT value FROM bonded_texts($2)) ORDER BY m.digest";
     ACTIVE_JOB = Read "SELECT id FROM job WHERE kind IN (SELECT value FROM bonded_texts($1)) AND dedupe = $2 AND project = $3 AND state IN ('queued', 'running') ORDER BY id LIMIT 4";
@@ -40,6 +40,9 @@ crate::statements! {
     LOOSE_SCANS = Scan "SELECT s.digest FROM scan s WHERE s.digest > $1 AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = s.digest) ORDER BY s.digest LIMIT $2";
     LOOSE_LAYERS = Scan "SELECT l.digest FROM layer_catalogue l WHERE l.digest > $1 AND NOT EXISTS (SELECT 1 FROM blob b WHERE b.digest = l.digest) AND NOT EXISTS (SELECT 1 FROM adapter_layer a WHERE a.digest = l.digest) ORDER BY l.digest LIMIT $2";
 }
+
+/// Largest manifest that is looked into for an annotation, in bytes.
+const NOTING_BYTES: u32 = 64 << 10;
 
 /// How the newest attempt to scan an artifact ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,8 +223,8 @@ pub struct Related {
     pub artifact_type: Option<String>,
     /// Media type.
     pub media_type: String,
-    /// Bytes.
-    pub bytes: Bytes,
+    /// Bytes, unless there are more than were asked for.
+    pub bytes: Option<Bytes>,
     /// When it came.
     pub pushed_at: Timestamp,
 }
@@ -230,7 +233,7 @@ impl Related {
     /// The manifest, if it is one that is understood.
     pub fn manifest(&self) -> Option<Manifest> {
         let media_type: MediaType = self.media_type.parse().ok()?;
-        Manifest::parse(&media_type, &self.bytes).ok()
+        Manifest::parse(&media_type, self.bytes.as_ref()?).ok()
     }
 }
 
@@ -281,7 +284,7 @@ fn related(row: &Row) -> Result<Related, StoreError> {
         digest: row.digest(0)?,
         artifact_type: row.opt_text(1)?.map(str::to_owned),
         media_type: row.text(2)?.to_owned(),
-        bytes: row.bytes(3)?,
+        bytes: row.opt_bytes(3)?,
         pushed_at: row.id(4)?,
     })
 }
@@ -385,17 +388,21 @@ impl Store {
         rows.iter().map(|row| row.digest(0)).collect()
     }
 
-    /// Manifests about another one, with their bytes.
+    /// Manifests about another one: so many, with their bytes if they have no more than so many.
     pub async fn referrers_with_bytes(
         &self,
         repository: RepositoryId,
         subject: &Digest,
-        limit: u32,
+        (limit, most_bytes): (u32, u32),
     ) -> Result<Vec<Related>, StoreError> {
-        self.rows(&REFERRERS, &params![repository, subject, limit]).await?.iter().map(related).collect()
+        self.rows(&REFERRERS, &params![repository, subject, limit, most_bytes])
+            .await?
+            .iter()
+            .map(related)
+            .collect()
     }
 
-    /// Manifests about another one that have an annotation of this value; looked for among `limit` of them.
+    /// Small manifests about another one that have an annotation of this value; looked for among `limit` of them.
     pub async fn referrers_noting(
         &self,
         repository: RepositoryId,
@@ -403,7 +410,7 @@ impl Store {
         (key, value): (&str, &str),
         limit: u32,
     ) -> Result<Vec<Digest>, StoreError> {
-        let about = self.referrers_with_bytes(repository, subject, limit).await?;
+        let about = self.referrers_with_bytes(repository, subject, (limit, NOTING_BYTES)).await?;
         let noting = about.into_iter().filter(|referrer| {
             referrer.manifest().is_some_and(|it| it.annotations.get(key).is_some_and(|own| own == value))
         });

@@ -146,6 +146,9 @@ impl Registry {
                 return Err(beyond(grant, "push", format_args!("`{tag}`")));
             }
         }
+        if let Some(subject) = &parsed.subject {
+            self.may_be_about(grant, repository, &subject.digest).await?;
+        }
         let reach = if push.restored { Reach::Whole } else { self.reach(caller, grant).await? };
         let state = self.read_state(repository, push, &reach).await?;
         // What is absent may come later, by others: who reads only a part must not gain a right to it in advance.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::stream;
-use metadata::jobs::{self, NewJob};
 use metadata::model::scan::Place;
 use metadata::model::{PrincipalId, RepositoryId};
 use oci::{Digest, MediaType, Reference, RepoName};
@@ -71,7 +70,7 @@ impl Registry {
     }
 
     /// Keeps what another scanner said of a manifest that the caller has read, as a referrer of it, in place of what was
-    /// kept under the same name; the referrer's digest. `then` is what this causes.
+    /// kept under the same name; the referrer's digest.
     pub async fn upload_scan_result(
         &self,
         caller: &Caller,
@@ -79,8 +78,8 @@ impl Registry {
         manifest: &PulledManifest,
         result: &ScanResult<'_>,
         document: Bytes,
-        then: NewJob,
     ) -> Result<Digest, Error> {
+        self.may_be_about(grant, manifest.repository, &manifest.digest).await?;
         let media_type: MediaType = manifest
             .media_type
             .parse()
@@ -105,37 +104,30 @@ impl Registry {
         let place = self.store.place_of(manifest.repository, &manifest.digest).await?;
         for old in former.iter().filter(|old| **old != digest) {
             if let Some(place) = &place {
-                self.detach(place, old).await?;
+                self.detach_as(caller, place, old).await?;
             }
         }
-        let mut tx = self.store.begin().await?;
-        jobs::enqueue(&mut tx, self.store.next_id().await?, self.store.now(), then);
-        self.store.commit(tx).await?;
         Ok(digest)
     }
 
-    /// Takes away what was kept under a name, for who may push there. `then` is what this causes.
+    /// Takes away what was kept under a name, for who may push there.
     pub async fn delete_scan_result(
         &self,
         caller: &Caller,
         grant: &Grant<Push>,
         manifest: &PulledManifest,
         name: &str,
-        then: NewJob,
     ) -> Result<(), Error> {
+        self.may_be_about(grant, manifest.repository, &manifest.digest).await?;
         let kept = self.scan_results(manifest, name).await?;
         let place = self.store.place_of(manifest.repository, &manifest.digest).await?;
         let Some(place) = place.filter(|_| !kept.is_empty()) else {
             return Err(Error::NotFound("result of that name"));
         };
         for digest in &kept {
-            self.detach(&place, digest).await?;
+            self.detach_as(caller, &place, digest).await?;
         }
-        let mut tx = self.store.begin().await?;
-        let target = format!("{}@{} {name}", grant.repo, manifest.digest);
-        self.record(&mut tx, caller, "scan.result.delete", Some(grant.project), &target).await?;
-        jobs::enqueue(&mut tx, self.store.next_id().await?, self.store.now(), then);
-        Ok(self.store.commit(tx).await?)
+        Ok(())
     }
 
     /// Referrers that keep a result or statement under a name.
@@ -151,8 +143,13 @@ impl Registry {
 
     /// Takes a document that scanning attached away; one that is gone already is success.
     pub async fn detach(&self, place: &Place, digest: &Digest) -> Result<(), Error> {
+        self.detach_as(&Caller::system(), place, digest).await
+    }
+
+    /// The same on somebody's behalf, who may do that: in the record it is theirs, and what it causes is caused.
+    async fn detach_as(&self, caller: &Caller, place: &Place, digest: &Digest) -> Result<(), Error> {
         let reference = Reference::Digest(*digest);
-        match self.delete_manifest(&Caller::system(), &own_grant(place)?, &reference).await {
+        match self.delete_manifest(caller, &own_grant(place)?, &reference).await {
             Err(Error::ManifestUnknown | Error::NameUnknown) => Ok(()),
             other => other,
         }

@@ -104,7 +104,7 @@ pub(super) async fn reports(
     let images = images(app, grant, &manifest).await?;
     let mut judged = Vec::new();
     for image in images.iter().chain(images.is_empty().then_some(&manifest)) {
-        match app.scanner.combined(grant.project(), image).await {
+        match app.scanner.combined(image).await {
             Ok(said) => judged.push(Judged { digest: image.digest, said }),
             Err(ReportError::NotScanned | ReportError::Unsupported) => {}
             Err(error) => return Err(report_error(error)),

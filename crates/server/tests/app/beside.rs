@@ -125,6 +125,52 @@ async fn vex_in_an_attestation_about_the_image_itself_counts_too() {
     put(&app, "team/app", &format!("sha256-{}.att", digest.hex()), IMAGE, &made).await;
     app.idle().await;
     assert_eq!(verdict(&app, "app", &digest).await, said("succeeded", 0, 1), "it came before the scan");
+
+    // A statement about another image that was hung here says nothing of this one.
+    let other = json!([{ "name": "x", "digest": { "sha256": Digest::sha256(b"another").hex() } }]);
+    let statement = json!({ "predicateType": "https://openvex.dev/ns/v0.2.0", "subject": other,
+        "predicate": serde_json::from_slice::<Value>(&openvex("vex-2", "fixed", "pkg:npm/left-pad")).expect("JSON") });
+    let kind = "application/vnd.in-toto+json";
+    let made = manifest(&app, "team/app", (kind, statement.to_string().as_bytes())).await;
+    put(&app, "team/app", &format!("sha256-{}.att", digest.hex()), IMAGE, &made).await;
+    app.idle().await;
+    assert_eq!(verdict(&app, "app", &digest).await, said("incomplete", 1, 0));
+}
+
+/// What is judged anew one by one, instead of by the index, when advisories change.
+#[tokio::test]
+async fn signatures_do_not_make_an_image_one_that_others_speak_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let app = scanning(dir.path()).await;
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let note = "dev.sigstore.bundle.predicateType";
+    for (number, (kind, annotations, expected)) in [
+        (bundle, json!({ note: "https://sigstore.dev/cosign/sign/v1" }), false),
+        ("application/vnd.dev.cosign.artifact.sig.v1+json", json!({}), false),
+        ("application/spdx+json", json!({}), false),
+        (bundle, json!({ note: "https://openvex.dev/ns/v0.2.0" }), true),
+        (bundle, json!({ note: "https://cosign.sigstore.dev/attestation/vuln/v1" }), true),
+        (bundle, json!({}), true),
+        ("application/vnd.dsse.envelope.v1+json", json!({}), true),
+        ("application/vnd.OpenVEX+json", json!({}), true),
+        ("application/sarif+json", json!({}), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tag = format!("v{number}");
+        let image = push(&app, "team/app", &tag, &[crate::scan::layer(&[("etc/motd", &tag)])]).await;
+        let mut made = manifest(&app, "team/app", (kind, b"{}")).await;
+        let size = app.get(&format!("/v2/team/app/manifests/{image}")).await.body.len();
+        made["artifactType"] = json!(kind);
+        made["annotations"] = annotations.clone();
+        made["subject"] = json!({ "mediaType": IMAGE, "digest": image, "size": size });
+        let own = Digest::sha256(made.to_string().as_bytes()).to_string();
+        put(&app, "team/app", &own, IMAGE, &made).await;
+        let spoken = app.registry.store().with_scanners([&image]).await.expect("an answer");
+        assert_eq!(spoken.contains(&image), expected, "{kind} {annotations}");
+    }
+    app.idle().await;
 }
 
 #[tokio::test]

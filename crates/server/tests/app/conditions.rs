@@ -141,6 +141,38 @@ async fn evidence_follows_its_subject() {
     app.idle().await;
 }
 
+/// What hangs beside an image may take findings of it away.
+#[tokio::test]
+async fn who_may_push_some_tags_may_hang_nothing_beside_others() {
+    let app = team(&[json!({ "role": "developer", "conditions": { "tags": ["dev-*"] } })]).await;
+    app.push_blob("cara", "team/app", b"{}").await;
+    let attach = async |tag: &str, note: &str| {
+        let subject = app.get(&format!("/v2/team/app/manifests/{tag}")).await;
+        let document = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "annotations": { "note": note },
+            "artifactType": "application/vnd.openvex+json",
+            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "digest": oci::Digest::sha256(b"{}"), "size": 2 },
+            "layers": [{ "mediaType": "application/vnd.oci.empty.v1+json", "digest": oci::Digest::sha256(b"{}"), "size": 2 }],
+            "subject": { "mediaType": MANIFEST, "digest": subject.header("docker-content-digest"), "size": subject.body.len() } });
+        let bytes = document.to_string().into_bytes();
+        let path = format!("/v2/team/app/manifests/{}", oci::Digest::sha256(&bytes));
+        app.ask("PUT", &path).by("cara").bytes(MANIFEST, bytes).send().await.status
+    };
+    assert_eq!(attach("dev-1", "a").await, StatusCode::CREATED);
+    assert_eq!(attach("prod-1", "a").await, StatusCode::FORBIDDEN);
+    // The same image under one of the own tags and another: still somebody else's.
+    app.push_image("admin", "team/app", "prod-2", b"dev").await;
+    assert_eq!(attach("dev-1", "b").await, StatusCode::FORBIDDEN);
+    let result = "/api/v1/projects/team/repositories/app/artifacts/dev-1/scan/results/mine";
+    let vex = json!({ "@context": "https://openvex.dev/ns/v0.2.0", "@id": "a", "statements": [] });
+    let upload = app.ask("PUT", result).by("cara").json(&vex).send().await;
+    assert_eq!(upload.status, StatusCode::FORBIDDEN, "{}", upload.text());
+    app.ask("PUT", result).by("admin").json(&vex).send().await.expect(StatusCode::NO_CONTENT);
+    let taken = app.ask("DELETE", result).by("cara").send().await;
+    assert_eq!(taken.status, StatusCode::FORBIDDEN, "{}", taken.text());
+    app.ask("DELETE", result).by("admin").send().await.expect(StatusCode::NO_CONTENT);
+    app.idle().await;
+}
+
 #[tokio::test]
 async fn a_grant_counts_only_from_its_networks() {
     let app = team(&[json!({ "role": "guest", "conditions": { "networks": ["10.0.0.0/8"] } })]).await;

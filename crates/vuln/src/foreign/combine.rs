@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::excuse::{Excused, Excuses};
 use super::{Scanner, ScannerFinding, ScannerReport};
 use crate::advisory::Status;
 use crate::advisory::import::is_cve;
@@ -162,8 +163,8 @@ impl Combined {
     }
 }
 
-/// Combines reports of one artifact.
-pub fn combine(voices: &[Voice<'_>], rule: &Rule) -> Combined {
+/// Combines reports of one artifact; what is excused does not count, whoever says it.
+pub fn combine(voices: &[Voice<'_>], rule: &Rule, excuses: &Excuses<'_>) -> Combined {
     let mut out = Combined {
         rule: rule.clone(),
         heard: Vec::new(),
@@ -193,7 +194,9 @@ pub fn combine(voices: &[Voice<'_>], rule: &Rule) -> Combined {
         out.unheard.push(Unheard { by: name.clone(), reason: "it has not reported".into() });
     }
     let groups = Groups::of(&reports);
+    let excused = Excused::of(excuses);
     for mut finding in groups.all {
+        excused.apply(&mut finding);
         finding.said.sort_by_key(|said| voices.iter().position(|voice| voice.by == said.by));
         let counting = |by: &str| finding.said.iter().any(|said| said.by == by && said.counts());
         let counts = match rule {
@@ -474,7 +477,7 @@ fn bare_version(version: &str) -> &str {
 }
 
 /// A package without its type: by its whole name and by the last part of it.
-fn plain(name: &str, version: &str) -> [String; 2] {
+pub(super) fn plain(name: &str, version: &str) -> [String; 2] {
     let name = name.to_lowercase();
     let last = name.rsplit(['/', ':']).next().unwrap_or(&name).to_owned();
     [name, last].map(|name| format!("{name}\0{}", bare_version(version)))

@@ -14,6 +14,7 @@ mod combine;
 mod cosign;
 mod cyclonedx;
 mod cyclonedx_xml;
+mod excuse;
 mod grype;
 mod harbor;
 mod json;
@@ -27,12 +28,13 @@ use oci::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use combine::{Combined, CombinedFinding, Heard, Opinion, Rule, Unheard, Voice, combine};
+pub use excuse::Excuses;
 pub(crate) use own::links as finding_links;
 pub use own::own;
 
+use crate::Severity;
 use crate::advisory::Status;
-use crate::matching::{Rating, VexDocument, vex};
-use crate::{Purl, Severity};
+use crate::matching::Rating;
 use json::Object;
 
 /// The form that a report was written in.
@@ -150,29 +152,6 @@ impl ScannerReport {
         self.findings.extend(other.findings);
         self.notes.extend(other.notes);
         self.problems.extend(other.problems);
-    }
-
-    /// Lets findings of these names not count, and says so.
-    pub fn allow(&mut self, names: &[String]) {
-        for finding in &mut self.findings {
-            let named = |name: &String| *name == finding.id || finding.aliases.contains(name);
-            if finding.suppressed.is_none() && names.iter().any(named) {
-                finding.suppressed = Some("allow-list".to_owned());
-            }
-        }
-    }
-
-    /// Lets findings not count that VEX documents excuse, and says so; the most trusted document is the last. `products`
-    /// are names of what was scanned.
-    pub fn excuse(&mut self, documents: &[VexDocument], products: &[String]) {
-        let purl = |finding: &ScannerFinding| finding.purl.as_deref().and_then(|text| Purl::parse(text).ok());
-        let known = vex::Products::with(self.findings.iter().filter_map(purl), products);
-        for finding in &mut self.findings {
-            let Some(package) = purl(finding).filter(|_| finding.suppressed.is_none()) else { continue };
-            let names = (&finding.id, finding.aliases.as_slice());
-            finding.suppressed = vex::excused(names, &package, documents, &known)
-                .map(|it| format!("{}: {}", it.source, it.reason));
-        }
     }
 }
 

@@ -191,9 +191,13 @@ fn plain(name: &str, text: &str) -> Result<Vec<IgnoreRule>, IgnoreError> {
     Ok(out)
 }
 
+/// Whether a package URL of a rule means this package.
+fn purl_means(pattern: &str, package: &Purl) -> bool {
+    Purl::parse(pattern).is_ok_and(|pattern| means(&pattern, package))
+}
+
 /// Whether a package URL of a rule or statement means this package: what it does not state is not compared.
-pub(super) fn purl_means(pattern: &str, package: &Purl) -> bool {
-    let Ok(pattern) = Purl::parse(pattern) else { return false };
+pub(super) fn means(pattern: &Purl, package: &Purl) -> bool {
     pattern.ty() == package.ty()
         && pattern.namespace() == package.namespace()
         && pattern.name() == package.name()

@@ -22,7 +22,7 @@ pub use ignore::{IgnoreError, IgnoreFile, IgnoreRule};
 pub use outdated::{Behind, Outdated, OutdatedFinding, outdated};
 pub use range::{Verdict, judge};
 pub use rating::{RatedBy, Rating};
-pub use vex::{VexDocument, VexError, VexProduct, VexStatement, VexStatus};
+pub use vex::{VexDocument, VexError, VexName, VexProduct, VexStatement, VexStatus};
 
 use crate::advisory::{Status, scope};
 use crate::db::{Db, DbError};
@@ -59,7 +59,9 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
     report.problems.extend(unknown_distro(db, inventory, &scopes));
     report.problems.extend(unknown_languages(db, inventory));
     report.end_of_life = end_of_life(db, distro, options.today)?;
-    let products = vex::Products::of(inventory, options.products);
+    // Nothing is asked of no documents.
+    let products = (!options.vex.is_empty()).then(|| vex::Products::of(inventory, options.products));
+    let vex = products.map(|known| vex::Decisions::of(options.vex, &known)).unwrap_or_default();
     let all =
         inventory.packages.iter().map(|p| (p, false)).chain(inventory.suppressed.iter().map(|p| (p, true)));
     let mut findings = Vec::new();
@@ -75,7 +77,7 @@ pub fn match_inventory(db: &Db<'_>, inventory: &Inventory, options: &Options<'_>
             if let Some(s) = third_party(package, distro, finding) {
                 finding.suppress(s);
             }
-            vex::apply(finding, package, distro, options.vex, &products);
+            vex.apply(finding, package, distro);
             if let Some(ignore) = options.ignore {
                 ignore::apply(finding, package, distro, ignore, options.today);
             }

@@ -7,6 +7,7 @@
 //! which is then incomplete.
 
 use bytes::Bytes;
+use metadata::model::scan::Related;
 use oci::{Descriptor, Digest, Manifest};
 use registry::scan::SCAN_RESULT;
 use vuln::sbom::{self, Limits, Provenance, Strictness};
@@ -19,8 +20,8 @@ use crate::job::JobError;
 
 /// Largest document that is read.
 const DOCUMENT_BYTES: u64 = 16 << 20;
-/// Manifests about one image that are looked at.
-const MANIFESTS: u32 = 200;
+/// Indexes that list one image and are looked at.
+const INDEXES: u32 = 200;
 /// Documents that are read.
 const DOCUMENTS: usize = 8;
 
@@ -42,14 +43,13 @@ struct Candidate {
 /// Reads what hangs beside an image in the repository where it was found.
 pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Foreign, JobError> {
     let mut foreign = Foreign::default();
-    let candidates = candidates(scanner, image).await?;
-    if candidates.len() > DOCUMENTS {
+    let (candidates, all) = candidates(scanner, image).await?;
+    if !all || candidates.len() > DOCUMENTS {
         foreign.problems.push(Problem {
             source: "sbom".to_owned(),
             path: String::new(),
             message: format!(
-                "of {} bills of materials beside the image {DOCUMENTS} are read",
-                candidates.len()
+                "too much hangs beside the image: at most {DOCUMENTS} bills of materials are read"
             ),
         });
     }
@@ -67,12 +67,13 @@ pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Foreign, Jo
     Ok(foreign)
 }
 
-async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, JobError> {
+/// What may be a bill of materials, and whether that is all of it.
+async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>, bool), JobError> {
     let store = scanner.store();
     let repository = image.place.repository;
     let mut found = Vec::new();
-    for referrer in store.referrers_with_bytes(repository, &image.digest, MANIFESTS).await? {
-        let Some(manifest) = referrer.manifest() else { continue };
+    let (about, all) = beside::about(scanner, image, &["att", "sbom"]).await?;
+    for manifest in about.iter().filter_map(Related::manifest) {
         if manifest.annotations.contains_key(own::PRODUCER) || manifest.annotations.contains_key(SCAN_RESULT)
         {
             continue;
@@ -80,13 +81,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
         let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
         found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
     }
-    let tags = ["sbom", "att"].map(|kind| beside::tag_of(&image.digest, kind));
-    for tagged in store.tagged_with_bytes(repository, &tags).await? {
-        let Some(manifest) = tagged.manifest() else { continue };
-        let uploaded = |layer| Candidate { layer, provenance: Provenance::Uploaded };
-        found.extend(manifest.layers.into_iter().filter(may_be_document).map(uploaded));
-    }
-    for index in store.indexes_of(repository, &image.digest, MANIFESTS).await? {
+    for index in store.indexes_of(repository, &image.digest, INDEXES).await? {
         let Some(index) = index.manifest() else { continue };
         for attestation in attestations(&index, &image.digest) {
             let Some((media_type, bytes)) = store.manifest_held(repository, &attestation).await? else {
@@ -98,7 +93,7 @@ async fn candidates(scanner: &Scanner, image: &Image) -> Result<Vec<Candidate>, 
             found.extend(manifest.layers.into_iter().filter(may_be_document).map(declared));
         }
     }
-    Ok(found)
+    Ok((found, all))
 }
 
 /// BuildKit's manifests in an index that are about one of its images.
@@ -135,12 +130,13 @@ async fn document(
         Ok(bytes) => bytes,
         Err(why) => return Ok(Err(why)),
     };
-    tokio::task::spawn_blocking(move || inventory(&bytes)).await.map_err(JobError::retry)
+    let own = image.names();
+    tokio::task::spawn_blocking(move || inventory(&bytes, &own)).await.map_err(JobError::retry)
 }
 
-fn inventory(bytes: &Bytes) -> Result<Option<Inventory>, String> {
+fn inventory(bytes: &Bytes, own: &[Digest]) -> Result<Option<Inventory>, String> {
     let bill = match statement::unwrap(bytes, is_bill)? {
-        Content::Wanted(bill) => bill,
+        Content::Wanted(stated) => stated.about(own)?,
         Content::Other => return Ok(None),
         Content::Plain => bytes.to_vec(),
     };
@@ -160,7 +156,7 @@ mod tests {
          "purl":"pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1"}]}"#;
 
     fn names(bytes: String) -> Result<Option<Vec<String>>, String> {
-        let found = inventory(&bytes.into())?;
+        let found = inventory(&bytes.into(), &[])?;
         Ok(found.map(|it| it.packages.into_iter().map(|package| package.name).collect()))
     }
 

@@ -32,6 +32,13 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// Digests by which statements name it: of its manifest and of its configuration.
+    pub(super) fn names(&self) -> Vec<Digest> {
+        std::iter::once(self.digest)
+            .chain(self.manifest.config.as_ref().map(|config| config.digest))
+            .collect()
+    }
+
     /// Finds the artifact, where a repository holds all of it if one does; none: it is gone.
     pub(super) async fn find(scanner: &Scanner, digest: &Digest) -> Result<Option<Self>, JobError> {
         let found = scanner.store().manifest_anywhere(digest).await?;

@@ -17,8 +17,6 @@ use vuln::sbom::{self, Document, Format, Provenance, Subject, SubjectKind};
 use vuln::secrets::SecretRules;
 use vuln::{Inventory, Problem, eol, merge, misconfig};
 
-use metadata::model::ProjectId;
-
 use super::foreign::{self, Foreign};
 use super::image::{Image, check_layers};
 use super::layer::{self, Record};
@@ -251,14 +249,11 @@ impl Scanner {
     ///
     /// # Errors
     /// [`ReportError`].
-    pub async fn report(
-        &self,
-        project: ProjectId,
-        manifest: &PulledManifest,
-    ) -> Result<ScanReport, ReportError> {
+    pub async fn report(&self, manifest: &PulledManifest) -> Result<ScanReport, ReportError> {
         let image = self.image(manifest).await?;
-        let excuses = self.excuses(project, &image).await?;
-        Ok(self.make(&image, excuses.into()).await?.report)
+        let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+        let excuses = self.excuses(&image).await?;
+        Ok(self.make_in_turn(&image, excuses.into(), Sources::WithOthers).await?.report)
     }
 
     /// What is to be said of feeds that were not renewed for too long: by them nothing is known to be clean.
@@ -294,12 +289,13 @@ impl Scanner {
         form: Format,
     ) -> Result<Vec<u8>, ReportError> {
         let image = self.image(manifest).await?;
+        let turn = self.reports.acquire().await.map_err(JobError::retry)?;
         let document = if image.manifest.children.is_empty() {
-            self.make(&image, Arc::default()).await?.document
+            self.make_in_turn(&image, Arc::default(), Sources::WithOthers).await?.document
         } else {
-            let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
             self.document_of_index(&image).await?.ok_or(ReportError::NotScanned)?
         };
+        drop(turn);
         let written = tokio::task::spawn_blocking(move || sbom::write(&document, form)).await;
         Ok(written.map_err(JobError::retry)?.map_err(JobError::failed)?)
     }
@@ -323,13 +319,7 @@ impl Scanner {
         Ok(Image::parse(manifest.digest, place, &manifest.media_type, manifest.bytes.clone())?)
     }
 
-    pub(super) async fn make(&self, image: &Image, excuses: Arc<Excuses>) -> Result<Made, ReportError> {
-        // At most so many inventories in memory; who asks waits.
-        let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
-        self.make_in_turn(image, excuses, Sources::WithOthers).await
-    }
-
-    /// The same for who waited for a turn already.
+    /// Makes a report; for who waited for a turn (`reports`), so that there are at most so many inventories in memory.
     pub(super) async fn make_in_turn(
         &self,
         image: &Image,

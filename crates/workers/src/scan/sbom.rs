@@ -27,6 +27,8 @@ const DOCUMENT: &str = "dev.bonded.sbom.document";
 const PAGE: u32 = 100;
 /// Referrers of an image among which ours are looked for.
 pub(super) const REFERRERS: u32 = 2000;
+/// Largest manifest that we attach, in bytes.
+const ATTACHED_BYTES: u32 = 64 << 10;
 
 /// Attaches the bills of materials that are wanted, in every repository that holds the image.
 pub(super) async fn attach(
@@ -108,7 +110,8 @@ async fn attached(
     place: &Place,
 ) -> Result<BTreeMap<Digest, (String, String, String)>, JobError> {
     let mut found = BTreeMap::new();
-    for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, REFERRERS).await? {
+    let most = (REFERRERS, ATTACHED_BYTES);
+    for old in scanner.store().referrers_with_bytes(place.repository, &image.digest, most).await? {
         let Some(Manifest { annotations, .. }) = old.manifest() else { continue };
         if let (Some(form), Some(document)) = (annotations.get(PRODUCER), annotations.get(DOCUMENT)) {
             let kind = old.artifact_type.unwrap_or_default();

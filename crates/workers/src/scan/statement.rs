@@ -2,21 +2,47 @@
 //! inside is taken out and not parsed here; nobody's signature is verified here.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use data_encoding::{BASE64, BASE64URL};
-use oci::{Descriptor, Manifest};
+use oci::{Descriptor, Digest, Manifest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// What a document turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// A statement of the wanted kind: what it states.
-    Wanted(Vec<u8>),
+    /// A statement of the wanted kind.
+    Wanted(Stated),
     /// A statement about something else.
     Other,
     /// No statement.
     Plain,
+}
+
+/// What is stated, and of what.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stated {
+    document: Vec<u8>,
+    /// Digests (`ALGORITHM:HEX`) of what it is about; none: it does not say.
+    subjects: Vec<String>,
+}
+
+impl Stated {
+    /// What is stated, if that is of what these digests name: a statement about another image that was hung here says
+    /// nothing of this one.
+    ///
+    /// # Errors
+    /// That it is about something else, in words.
+    pub(super) fn about(self, own: &[Digest]) -> Result<Vec<u8>, String> {
+        let is_own = |subject: &String| own.iter().any(|digest| digest.to_string() == *subject);
+        match self.subjects.first() {
+            Some(other) if !self.subjects.iter().any(is_own) => {
+                Err(format!("it says that it is about {other}, not about this image"))
+            }
+            _ => Ok(self.document),
+        }
+    }
 }
 
 /// The members of an envelope, a bundle or a statement that matter here; a document that is none has none of them.
@@ -30,6 +56,14 @@ struct Wrapping<'a> {
     kind: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     predicate: Option<&'a RawValue>,
+    #[serde(default)]
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    #[serde(default)]
+    digest: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -82,11 +116,14 @@ fn statement(of: &Wrapping<'_>, wanted: impl Fn(&str) -> bool) -> Result<Content
     if !wanted(kind) {
         return Ok(Content::Other);
     }
+    let digests = of.subject.iter().flat_map(|subject| &subject.digest);
+    let subjects = digests.map(|(algorithm, hex)| format!("{algorithm}:{hex}")).collect();
+    let stated = |document| Content::Wanted(Stated { document, subjects });
     let predicate = of.predicate.map_or("null", RawValue::get);
     let predicate = serde_json::from_str::<Early<'_>>(predicate).map_or(predicate, |early| early.data.get());
     if predicate.starts_with('"') {
         let text: String = serde_json::from_str(predicate).map_err(|error| error.to_string())?;
-        return Ok(Content::Wanted(text.into_bytes()));
+        return Ok(stated(text.into_bytes()));
     }
-    Ok(Content::Wanted(predicate.as_bytes().to_vec()))
+    Ok(stated(predicate.as_bytes().to_vec()))
 }

@@ -15,7 +15,7 @@ use registry::{Caller, Error};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use upstream::adapter::AdapterError;
-use workers::scan::{Held, MAX_RESULT_BYTES, Uploaded, check_upload, priority};
+use workers::scan::{MAX_RESULT_BYTES, Uploaded, check_upload};
 
 use super::scans::{Named, may_push, read};
 use crate::api::extract::{Body, By, Path, SignedIn};
@@ -286,8 +286,8 @@ pub(super) async fn findings(
     By(caller): By,
     Path(path): Path<Named>,
 ) -> Result<Response, Problem> {
-    let (grant, manifest) = read(&app, &caller, &path).await?;
-    let combined = app.scanner.combined(grant.project(), &manifest).await.map_err(report_error)?;
+    let (_, manifest) = read(&app, &caller, &path).await?;
+    let combined = app.scanner.combined(&manifest).await.map_err(report_error)?;
     Ok(Json(combined).into_response())
 }
 
@@ -322,9 +322,7 @@ pub(super) async fn upload(
         .map_err(|error| Error::Invalid(error.to_string()))?;
     let known_by = if matches!(uploaded, Uploaded::Result(_)) { SCAN_RESULT } else { STATEMENT };
     let result = ScanResult { known_by, name: &name, media_type: uploaded.media_type() };
-    let held = Held::new(manifest.repository, manifest.digest, priority::ASKED);
-    let then = held.combine(app.registry.store().now()).project(grant.project().get());
-    app.registry.upload_scan_result(&caller, &grant, &manifest, &result, bytes, then).await?;
+    app.registry.upload_scan_result(&caller, &grant, &manifest, &result, bytes).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -334,9 +332,7 @@ pub(super) async fn take_back(
     Path((project, repository, named, name)): Path<(String, String, String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (grant, manifest) = may_push(&app, &caller, &(project, repository, named)).await?;
-    let held = Held::new(manifest.repository, manifest.digest, priority::ASKED);
-    let then = held.combine(app.registry.store().now()).project(grant.project().get());
-    app.registry.delete_scan_result(&caller, &grant, &manifest, &name, then).await?;
+    app.registry.delete_scan_result(&caller, &grant, &manifest, &name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

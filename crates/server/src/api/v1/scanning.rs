@@ -58,7 +58,7 @@ pub(super) struct Decided {
     /// Whether bills of materials are attached; as the system does when not said.
     #[serde(default)]
     sbom: Option<bool>,
-    /// Whether VEX documents beside an image (OpenVEX, CSAF, CycloneDX; attached or attested) excuse findings of it in
+    /// Whether VEX documents beside an image (OpenVEX or CSAF; attached or attested) excuse findings of it in
     /// this project. Whoever may push there may attach them.
     #[serde(default)]
     vex: bool,

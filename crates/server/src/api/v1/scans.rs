@@ -220,8 +220,8 @@ pub(super) async fn report(
     By(caller): By,
     Path(path): Path<Named>,
 ) -> Result<Response, Problem> {
-    let (grant, manifest) = read(&app, &caller, &path).await?;
-    let report = app.scanner.report(grant.project(), &manifest).await.map_err(report_error)?;
+    let (_, manifest) = read(&app, &caller, &path).await?;
+    let report = app.scanner.report(&manifest).await.map_err(report_error)?;
     Ok(Json(report).into_response())
 }
 

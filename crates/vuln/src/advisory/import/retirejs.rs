@@ -149,8 +149,9 @@ fn affect(affected: &mut Affected, span: &Span) -> Option<()> {
         narrow("<", &end)?;
         repair = Some(end).filter(|_| !version.split('.').any(is_nines));
     }
-    for excluded in &span.excludes {
-        narrow("!=", &npm_version(excluded)?)?;
+    // One that is not understood is no reason to pass the whole range over.
+    for excluded in span.excludes.iter().filter_map(|text| npm_version(text)) {
+        narrow("!=", &excluded)?;
     }
     if set.is_empty() {
         return None;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metadata::model::combined::{self, CombinedScan};
+use metadata::model::combined::{self, CombinedScan, ScannerReportRow};
 use metadata::model::scan::{SeverityCounts, Verdict};
 use metadata::outbox;
 use registry::admin::{Counting, OWN_SCANNER, ScannerChoice};
@@ -20,6 +20,8 @@ use crate::job::{Job, JobError};
 
 /// Images put together at the same time by one process; each holds its reports.
 const PARALLEL: usize = 2;
+/// By whom VEX documents that cannot be read are told.
+const VEX: &str = "vex";
 /// Most bytes of a kept report.
 const REPORT_BYTES: usize = 64 << 20;
 
@@ -73,10 +75,7 @@ impl CombineJob {
             context.info("the artifact is gone");
             return Ok(());
         };
-        // Kept counts are without allow-lists.
-        let excuses = scanner.excuses(image.place.project, &image).await?;
-        let excuses = Excuses { allowed: Vec::new(), ..excuses };
-        let heard = match scanner.listen(&image, excuses.into(), Listening::ToKeep).await {
+        let heard = match scanner.listen(&image, Listening::ToKeep).await {
             Ok(heard) => heard,
             Err(ReportError::Unavailable(error)) => return Err(error),
             Err(nothing) => {
@@ -187,47 +186,61 @@ fn unpack(content: &[u8]) -> Result<ScannerReport, String> {
     serde_json::from_slice(&text).map_err(|error| error.to_string())
 }
 
+/// What a registered scanner said last; the inner error is why there is nothing.
+async fn kept_report(row: Option<ScannerReportRow>) -> Result<Result<ScannerReport, String>, JobError> {
+    let Some(row) = row else {
+        return Ok(Err("it has not looked at this artifact yet; scan it".to_owned()));
+    };
+    let Some(content) = row.content else { return Ok(Err(row.reason.unwrap_or_default())) };
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&content)).await.map_err(JobError::retry)?;
+    Ok(unpacked.map(|mut report| {
+        report.problems.extend(row.reason.map(|why| format!("the newest scan failed: {why}")));
+        report
+    }))
+}
+
+fn rule(choice: &ScannerChoice) -> Rule {
+    match choice.counting {
+        Counting::Primary => Rule::Primary(choice.scanners.first().cloned().unwrap_or_default()),
+        Counting::Union => Rule::Union,
+        Counting::Intersection => Rule::Intersection,
+    }
+}
+
 impl Scanner {
     /// What all scanners of its repository say of an image that the caller has read, by the rule that is chosen there:
     /// our own findings by the advisories of this moment, the project's allow-list applied to all.
     ///
     /// # Errors
     /// [`ReportError`]; [`ReportError::NotScanned`] if nobody has reported.
-    pub async fn combined(
-        &self,
-        project: metadata::model::ProjectId,
-        manifest: &PulledManifest,
-    ) -> Result<Combined, ReportError> {
+    pub async fn combined(&self, manifest: &PulledManifest) -> Result<Combined, ReportError> {
         let image = self.image(manifest).await?;
-        let excuses = self.excuses(project, &image).await?;
-        Ok(self.listen(&image, excuses.into(), Listening::ToShow).await?.combined)
+        Ok(self.listen(&image, Listening::ToShow).await?.combined)
     }
 
-    /// What lets findings of an image not count in its project.
-    pub(in crate::scan) async fn excuses(
-        &self,
-        project: metadata::model::ProjectId,
-        image: &Image,
-    ) -> Result<Excuses, JobError> {
-        let decided = self.registry.scanning_in(project).await.map_err(JobError::retry)?;
+    /// What lets findings of an image not count in its project; for who waited for a turn: it may be much.
+    pub(in crate::scan) async fn excuses(&self, image: &Image) -> Result<Excuses, JobError> {
+        let decided = self.registry.scanning_in(image.place.project).await.map_err(JobError::retry)?;
         let excuses = if decided.vex { vex::read(self, image).await? } else { Excuses::default() };
         let allowed = self.registry.allowed_ids(decided).await.map_err(JobError::retry)?;
         Ok(Excuses { allowed, ..excuses })
     }
 
     /// Hears all scanners that are chosen for an image, and what was left beside it.
-    pub(super) async fn listen(
-        &self,
-        image: &Image,
-        excuses: Arc<Excuses>,
-        listening: Listening,
-    ) -> Result<AllSaid, ReportError> {
+    pub(super) async fn listen(&self, image: &Image, listening: Listening) -> Result<AllSaid, ReportError> {
         // At most so many inventories and reports in memory; who asks waits.
         let _turn = self.reports.acquire().await.map_err(JobError::retry)?;
+        let mut excuses = self.excuses(image).await?;
         let sources = match listening {
             Listening::ToShow => Sources::WithOthers,
-            Listening::ToKeep => Sources::Own,
+            Listening::ToKeep => {
+                // Kept counts are without allow-lists.
+                excuses.allowed = Vec::new();
+                Sources::Own
+            }
         };
+        let excuses = Arc::new(excuses);
+        let mut inventory = None;
         let (choice, _) =
             self.registry.scanners_in(Some(image.place.project)).await.map_err(JobError::retry)?;
         let mut said: Vec<(String, Result<ScannerReport, String>)> = Vec::new();
@@ -245,6 +258,7 @@ impl Scanner {
                             .problems
                             .retain(|it| listening == Listening::ToShow || it.source != FEEDS);
                         let report = foreign::own(&made.report, &Limits::default());
+                        inventory = Some(made.document.inventory);
                         said.push((name.clone(), report.map_err(|error| error.to_string())));
                     }
                     Err(ReportError::Unavailable(error)) => return Err(error.into()),
@@ -256,18 +270,7 @@ impl Scanner {
                 continue;
             }
             let row = kept.iter().position(|row| row.scanner == *name).map(|at| kept.swap_remove(at));
-            let report = match row.map(|row| (row.content, row.reason)) {
-                None => Err("it has not looked at this artifact yet; scan it".to_owned()),
-                Some((None, reason)) => Err(reason.unwrap_or_default()),
-                Some((Some(content), reason)) => {
-                    let unpacked = tokio::task::spawn_blocking(move || unpack(&content)).await;
-                    unpacked.map_err(JobError::retry)?.map(|mut report| {
-                        report.problems.extend(reason.map(|why| format!("the newest scan failed: {why}")));
-                        report
-                    })
-                }
-            };
-            said.push((name.clone(), report));
+            said.push((name.clone(), kept_report(row).await?));
         }
         let uploaded = match choice.counting {
             // What anybody may upload must not decide that all of them agree.
@@ -279,24 +282,29 @@ impl Scanner {
         if let Some(reason) = nothing.filter(|_| said.len() == 1) {
             return Err(reason);
         }
-        let rule = match choice.counting {
-            Counting::Primary => Rule::Primary(choice.scanners.first().cloned().unwrap_or_default()),
-            Counting::Union => Rule::Union,
-            Counting::Intersection => Rule::Intersection,
-        };
+        let rule = rule(&choice);
+        // Our own report says itself what could not be read.
+        if inventory.is_none() {
+            let unread =
+                excuses.problems.iter().map(|problem| (VEX.to_owned(), Err(problem.message.clone())));
+            said.extend(unread);
+            if !excuses.vex.is_empty() {
+                inventory = self.inventory(&image.digest).await?;
+            }
+        }
         let product = super::super::report::subject(image.digest, &image.place.full_name).purl();
         let combined = tokio::task::spawn_blocking(move || {
-            for (by, said) in &mut said {
-                if let (Ok(report), false) = (said, by == OWN_SCANNER) {
-                    report.allow(&excuses.allowed);
-                    report.excuse(&excuses.vex, product.as_slice());
-                }
-            }
             let voices: Vec<Voice<'_>> = said
                 .iter()
                 .map(|(by, said)| Voice { by, said: said.as_ref().map_err(String::as_str) })
                 .collect();
-            foreign::combine(&voices, &rule)
+            let excuses = foreign::Excuses {
+                allowed: &excuses.allowed,
+                vex: &excuses.vex,
+                products: product.as_slice(),
+                inventory: inventory.as_ref(),
+            };
+            foreign::combine(&voices, &rule, &excuses)
         });
         let combined = combined.await.map_err(JobError::retry)?;
         Ok(AllSaid { more, choice, combined })

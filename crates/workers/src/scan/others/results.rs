@@ -118,7 +118,7 @@ pub(super) async fn read(
 
 /// What may be a result, and whether that is all of it.
 async fn candidates(scanner: &Scanner, image: &Image) -> Result<(Vec<Candidate>, bool), JobError> {
-    let (about, all) = beside::about(scanner, image).await?;
+    let (about, all) = beside::about(scanner, image, &["att"]).await?;
     let mut found = Vec::new();
     for manifest in about.iter().filter_map(Related::manifest) {
         let name = manifest.annotations.get(SCAN_RESULT).cloned();

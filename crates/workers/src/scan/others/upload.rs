@@ -8,6 +8,7 @@ use vuln::matching::{VexDocument, VexError};
 use vuln::sbom::{self, Limits, SourceForm, Strictness};
 
 use super::results::{ResultError, check_result};
+use super::vex::DOCUMENT_BYTES;
 
 /// What a document that was uploaded is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,12 @@ pub enum UploadError {
     /// It is a VEX document that cannot be read.
     #[error(transparent)]
     Vex(#[from] VexError),
+    /// It is a larger VEX document than is read when verdicts are made.
+    #[error("a VEX document of an image has at most {limit} bytes: leave out what is said of other products")]
+    LargeVex {
+        /// The limit in bytes.
+        limit: u64,
+    },
 }
 
 /// Says what a document is, and sees that it is about the image with this manifest and configuration.
@@ -44,6 +51,9 @@ pub fn check_upload(
     config: Option<&Digest>,
 ) -> Result<Uploaded, UploadError> {
     if let Some(csaf) = vex_form(document) {
+        if document.len() as u64 > DOCUMENT_BYTES {
+            return Err(UploadError::LargeVex { limit: DOCUMENT_BYTES });
+        }
         VexDocument::parse("upload", document)?;
         return Ok(Uploaded::Vex { csaf });
     }

@@ -1,4 +1,4 @@
-//! VEX documents that hang beside an image: OpenVEX, CSAF or CycloneDX, attached as they are (`oras attach`, `vexctl`),
+//! VEX documents that hang beside an image: OpenVEX or CSAF, attached as they are (`oras attach`, `vexctl`),
 //! as attestations (`cosign attest --type openvex`) or uploaded.
 //!
 //! They take findings away, so that they count only where the administrators of a project say that who may push there may
@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use metadata::model::scan::Related;
-use oci::{Descriptor, Manifest};
+use oci::{Descriptor, Digest, Manifest};
 use vuln::Problem;
 use vuln::matching::VexDocument;
 
@@ -17,7 +17,7 @@ use super::super::{Scanner, beside};
 use crate::job::JobError;
 
 /// Largest document that is read, in bytes.
-const DOCUMENT_BYTES: u64 = 4 << 20;
+pub(super) const DOCUMENT_BYTES: u64 = 4 << 20;
 /// Documents of one image that are read.
 const DOCUMENTS: usize = 32;
 
@@ -38,7 +38,7 @@ pub(super) async fn read(scanner: &Scanner, image: &Image) -> Result<Excuses, Jo
     let mut problem = |path: String, message: String| {
         excuses.problems.push(Problem { source: "vex".to_owned(), path, message });
     };
-    let (mut about, all) = beside::about(scanner, image).await?;
+    let (mut about, all) = beside::about(scanner, image, &["att"]).await?;
     about.sort_by_key(|manifest| manifest.pushed_at);
     let mut found: Vec<Candidate> =
         about.iter().filter_map(Related::manifest).flat_map(|it| candidates(&it)).collect();
@@ -100,13 +100,14 @@ async fn document(
         Ok(bytes) => bytes,
         Err(why) => return Ok(Err(why)),
     };
-    let (name, declared) = (layer.digest.to_string(), *declared);
-    tokio::task::spawn_blocking(move || parse(&name, &bytes, declared)).await.map_err(JobError::retry)
+    let (name, declared, own) = (layer.digest.to_string(), *declared, image.names());
+    let parse = move || parse(&name, &bytes, declared, &own);
+    tokio::task::spawn_blocking(parse).await.map_err(JobError::retry)
 }
 
-fn parse(name: &str, bytes: &Bytes, declared: bool) -> Result<Option<VexDocument>, String> {
+fn parse(name: &str, bytes: &Bytes, declared: bool, own: &[Digest]) -> Result<Option<VexDocument>, String> {
     let stated = match statement::unwrap(bytes, is_vex) {
-        Ok(Content::Wanted(stated)) => stated,
+        Ok(Content::Wanted(stated)) => stated.about(own)?,
         Ok(Content::Plain) if declared => bytes.to_vec(),
         Ok(Content::Other | Content::Plain) => return Ok(None),
         Err(_) if !declared => return Ok(None),
@@ -118,6 +119,7 @@ fn parse(name: &str, bytes: &Bytes, declared: bool) -> Result<Option<VexDocument
 #[cfg(test)]
 mod tests {
     use data_encoding::BASE64;
+    use serde_json::json;
 
     use super::*;
 
@@ -126,7 +128,9 @@ mod tests {
 
     #[test]
     fn documents_are_found_plain_and_in_attestations_and_others_passed_over() {
-        let read = |text: &str, declared| parse("n", &Bytes::copy_from_slice(text.as_bytes()), declared);
+        let own = [Digest::sha256(b"image"), Digest::sha256(b"configuration")];
+        let read =
+            |text: &str, declared| parse("n", &Bytes::copy_from_slice(text.as_bytes()), declared, &own);
         let ids = |text: &str| read(text, true).map(|it| it.map(|it| it.id));
         assert_eq!(ids(VEX), Ok(Some("a".to_owned())));
         let of = |kind: &str| format!(r#"{{"predicateType":"{kind}","predicate":{VEX}}}"#);
@@ -135,6 +139,13 @@ mod tests {
         assert_eq!(ids(&wrapped(&of("https://openvex.dev/ns"))), Ok(Some("a".to_owned())));
         assert_eq!(ids(&wrapped(&of("https://slsa.dev/provenance/v1"))), Ok(None));
         assert!(ids("{}").is_err());
+        let about = |what: &[u8]| {
+            let digest = json!([{ "name": "x", "digest": { "sha256": Digest::sha256(what).hex() } }]);
+            format!(r#"{{"predicateType":"https://openvex.dev/ns","subject":{digest},"predicate":{VEX}}}"#)
+        };
+        assert_eq!(ids(&about(b"image")), Ok(Some("a".to_owned())));
+        assert_eq!(ids(&about(b"configuration")), Ok(Some("a".to_owned())));
+        assert!(ids(&about(b"another image")).is_err_and(|why| why.contains("not about this image")));
         // What does not say that it is one is none, rather than a broken one.
         assert!(matches!((read("{}", false), read(r#"{"payload":"%"}"#, false)), (Ok(None), Ok(None))));
     }
