@@ -10,7 +10,7 @@ use metadata::{Store, StoreError, jobs, outbox};
 use crate::running::End;
 
 /// Figures of a runner: its own attempts, and the work of all runners of the installation as it was last counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Figures {
     ended: Mutex<BTreeMap<(&'static str, &'static str), Ended>>,
     failed_duties: Mutex<BTreeMap<&'static str, u64>>,
@@ -40,6 +40,20 @@ pub struct Backlog {
 }
 
 impl Figures {
+    /// Figures of a runner of these jobs and duties. What has not failed yet is counted, as 0: the first failure is an
+    /// increase then, which alerts see.
+    pub(crate) fn of(
+        jobs: impl Iterator<Item = &'static str>,
+        duties: impl Iterator<Item = &'static str>,
+    ) -> Self {
+        let none = |job| ((job, End::Failed.as_str()), Ended::default());
+        Self {
+            ended: Mutex::new(jobs.map(none).collect()),
+            failed_duties: Mutex::new(duties.map(|duty| (duty, 0)).collect()),
+            backlog: Mutex::default(),
+        }
+    }
+
     pub(crate) fn ended(&self, job: &'static str, end: End, took: Duration) {
         let mut all = lock(&self.ended);
         let ended = all.entry((job, end.as_str())).or_default();

@@ -125,7 +125,9 @@ impl RunnerBuilder {
     /// The runner.
     pub fn build(self) -> Arc<Runner> {
         let owner = format!("{:032x}", self.store.random().id128());
-        Arc::new(Runner { parts: self, owner, wake: Notify::new(), figures: Arc::default() })
+        let duties = self.duties.iter().map(|duty| duty.name());
+        let figures = Arc::new(Figures::of(self.jobs.keys().copied(), duties));
+        Arc::new(Runner { parts: self, owner, wake: Notify::new(), figures })
     }
 }
 

@@ -466,6 +466,9 @@ impl Duty for BrokenDuty {
 async fn what_was_done_what_failed_and_what_waits_is_counted() {
     let world = World::new();
     let runner = world.runner().job(MoodJob).duty(BrokenDuty).build();
+    // A counter that first appears with a failure shows no increase to whoever watches it.
+    assert_eq!(runner.figures().attempts().get(&("mood", "failed")).map(|ended| ended.attempts), Some(0));
+    assert_eq!(runner.figures().failed_duties().get("broken"), Some(&0));
     for mood in ["fine", "fail", "third"] {
         world.enqueue::<MoodJob>(&mood.into()).await;
     }

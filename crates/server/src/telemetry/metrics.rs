@@ -3,6 +3,7 @@
 //! No label ever holds a name that a client chose: routes, methods, statuses and reasons are closed sets. Other parts
 //! add theirs with [`Metrics::register`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::Method;
@@ -91,6 +92,7 @@ pub struct Metrics {
     accepted: Counter,
     cut: Family<CutLabels, Counter>,
     feeds: Family<FeedLabels, Gauge>,
+    known_feeds: Mutex<BTreeSet<String>>,
 }
 
 fn histogram() -> Histogram {
@@ -111,6 +113,7 @@ impl Metrics {
             accepted: Counter::default(),
             cut: Family::default(),
             feeds: Family::default(),
+            known_feeds: Mutex::default(),
         };
         metrics.register(|all| {
             all.register_collector(Box::new(Process));
@@ -146,9 +149,13 @@ impl Metrics {
     }
 
     /// Notes when each feed of advisories was last found to be as it is here, in Unix time.
-    pub fn note_feeds(&self, feeds: impl IntoIterator<Item = (String, i64)>) {
-        self.feeds.clear();
+    pub fn note_feeds(&self, feeds: BTreeMap<String, i64>) {
+        let mut known = self.known_feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known.extract_if(.., |feed| !feeds.contains_key(feed)) {
+            self.feeds.remove(&FeedLabels { feed: gone });
+        }
         for (feed, at) in feeds {
+            known.insert(feed.clone());
             self.feeds.get_or_create(&FeedLabels { feed }).set(at);
         }
     }

@@ -8,6 +8,8 @@ use oci::Digest;
 use policy::Visibility;
 use registry::admin::ADMIN;
 use serde_json::{Value, json};
+use server::app;
+use server::config::Config;
 use workers::Job as _;
 use workers::scan::{FeedsJob, RefreshFeeds};
 
@@ -15,6 +17,17 @@ use crate::scan::{
     enqueue, feed, feed_of, high, index, layer, left_pad, push, push_with, refresh, row, scanning,
 };
 use crate::test_app::TestApp;
+
+/// What never came is older than anything, for who watches the age of advisories.
+#[tokio::test]
+async fn a_feed_that_never_came_has_an_age() {
+    let app = TestApp::new().await;
+    let mut config = Config::default();
+    config.scan.feeds = vec!["osv=/absent/npm.json".to_owned()];
+    let scanner = app::scanner(&app.registry, &config).expect("a scanner");
+    let times = scanner.feed_times().await.expect("ages");
+    assert_eq!(times, [("osv".to_owned(), 0)].into());
+}
 
 /// Loses what is known of a layer, and the layer: who judges an image of it again fails.
 async fn lose(app: &TestApp, layer: &[u8]) {

@@ -106,11 +106,13 @@ async fn every_metric_was_reviewed() {
     queued.expect(StatusCode::ACCEPTED);
     app.runner.figures().count(app.registry.store()).await.expect("counted");
     app.idle().await;
-    app.metrics.note_feeds([("osv".to_owned(), 1)]);
+    app.metrics.note_feeds([("osv".to_owned(), 1)].into());
     let at = app.listen().await.join("/v2/").expect("an address");
     reqwest::get(at).await.expect("an answer").bytes().await.expect("a body");
     let text = app.ask("GET", "/metrics").bearer("scrape-me").send().await.expect(StatusCode::OK).text();
     for line in [
+        "bonded_duties_failed_total{duty=\"checkpoint\"} 0",
+        "bonded_jobs_ended_total{job=\"collect\",result=\"failed\"} 0",
         "bonded_jobs_ended_total{job=\"collect\",result=\"succeeded\"} 1",
         "bonded_jobs{job=\"collect\",state=\"queued\"} 1",
         "bonded_objects_deleted_total 1",

@@ -2,6 +2,7 @@
 //!
 //! Nothing of a report is stored but its counts, so that a page of findings is never older than the advisories.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -268,15 +269,17 @@ impl Scanner {
         Ok(stale.iter().map(vuln::db::StaleFeed::sentence).collect())
     }
 
-    /// When each feed was last renewed or found unchanged, in Unix time; 0 if it does not say.
+    /// When each feed was last renewed or found unchanged, in Unix time; 0 if it does not say, or never came.
     ///
     /// # Errors
     /// If the advisories cannot be read.
-    pub async fn feed_times(&self) -> Result<Vec<(String, i64)>, JobError> {
-        let Some(current) = self.advisories.current().await? else { return Ok(Vec::new()) };
+    pub async fn feed_times(&self) -> Result<BTreeMap<String, i64>, JobError> {
+        let mut times: BTreeMap<_, _> = self.feeds.iter().map(|feed| (feed.name.clone(), 0)).collect();
+        let Some(current) = self.advisories.current().await? else { return Ok(times) };
         let db = current.db().map_err(JobError::failed)?;
         let time = |at: &str| at.parse().map_or(0, jiff::Timestamp::as_second);
-        Ok(db.feeds().into_iter().map(|feed| (feed.name.clone(), time(&feed.imported_at))).collect())
+        times.extend(db.feeds().into_iter().map(|feed| (feed.name.clone(), time(&feed.imported_at))));
+        Ok(times)
     }
 
     /// The bill of materials of an artifact that the caller has read.
