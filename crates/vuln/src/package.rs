@@ -103,6 +103,10 @@ pub struct SourcePackage {
     pub version: String,
 }
 
+/// What the property `source` says of a package that was made from the code at hand, as a member of a workspace: feeds do
+/// not speak of it, whatever has the same name elsewhere.
+pub(crate) const LOCAL: &str = "local";
+
 /// One package at one version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Package {

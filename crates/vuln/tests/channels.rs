@@ -190,3 +190,19 @@ fn packages_that_no_feed_speaks_of_are_a_problem_and_never_clean() {
     let inventory = Inventory { packages: arch, ..Inventory::default() };
     assert_eq!(match_inventory(&db, &inventory, &Options::default()).expect("judged").problems.len(), 1);
 }
+
+/// A member of a workspace is named like a package of crates.io: RUSTSEC-2025-0026 is of another `registry`.
+#[test]
+fn what_was_made_from_the_code_at_hand_is_not_what_a_registry_has_under_its_name() {
+    let db =
+        database(&[json!({ "id": "RUSTSEC-2025-0026", "modified": "2026-01-01T00:00:00Z", "affected": [{
+        "package": { "ecosystem": "crates.io", "name": "registry" },
+        "ranges": [{ "type": "SEMVER", "events": [{ "introduced": "0.0.0-0" }] }] }] })]);
+    let from = |source: Option<&str>| {
+        let mut package = Package::new(PackageKind::Cargo, "registry", "0.1.0");
+        package.properties.extend(source.map(|source| ("source".to_owned(), source.to_owned())));
+        scan(&db, ("debian", "12"), vec![package]).findings.len()
+    };
+    let sources = [None, Some("git+https://example.org/registry"), Some("local")];
+    assert_eq!(sources.map(from), [1, 1, 0]);
+}

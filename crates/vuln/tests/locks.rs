@@ -62,3 +62,17 @@ fn every_statement_is_read_and_nothing_else() {
     }
     assert_eq!(wrong, [], "directory, too much, missing");
 }
+
+#[test]
+fn packages_of_the_workspace_are_told_from_those_of_the_registry() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("workspace");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let lock = "version = 4\n[[package]]\nname = \"registry\"\nversion = \"0.1.0\"\n\
+        [[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\
+        source = \"registry+https://github.com/rust-lang/crates.io-index\"\n";
+    std::fs::write(dir.join("Cargo.lock"), lock).expect("written");
+    let found = catalogue(&dir);
+    let sources =
+        found.packages.iter().map(|p| (p.name.as_str(), p.properties.get("source").map(String::as_str)));
+    assert_eq!(sources.collect::<Vec<_>>(), [("registry", Some("local")), ("serde", None)]);
+}

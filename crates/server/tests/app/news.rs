@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use metadata::model::estate;
+use metadata::model::manifest::{self, NewManifest};
 use metadata::model::scan::ScanStatus;
+use metadata::model::scan::{self, Attempt};
 use oci::Digest;
 use policy::Visibility;
 use registry::admin::ADMIN;
@@ -13,9 +16,7 @@ use server::config::Config;
 use workers::Job as _;
 use workers::scan::{FeedsJob, RefreshFeeds};
 
-use crate::scan::{
-    enqueue, feed, feed_of, high, index, layer, left_pad, push, push_with, refresh, row, scanning,
-};
+use crate::scan::{enqueue, feed, feed_of, high, index, layer, left_pad, push, refresh, row, scanning};
 use crate::test_app::TestApp;
 
 /// What never came is older than anything, for who watches the age of advisories.
@@ -33,7 +34,7 @@ async fn a_feed_that_never_came_has_an_age() {
 async fn lose(app: &TestApp, layer: &[u8]) {
     let store = app.registry.store();
     let mut tx = store.begin().await.expect("a transaction");
-    metadata::model::scan::put_layer(&mut tx, &Digest::sha256(layer), 0, vec![].into(), store.now());
+    scan::put_layer(&mut tx, &Digest::sha256(layer), 0, vec![].into(), store.now());
     store.commit(tx).await.expect("a commit");
     app.lose(layer).await;
 }
@@ -165,7 +166,57 @@ async fn what_no_feed_spoke_of_is_judged_when_one_does() {
     assert_eq!(high(&row(&app, &image).await), (ScanStatus::Succeeded, 1, 1));
 }
 
-/// More than one page of verdicts; `BONDED_NEWS_IMAGES=20000 … -- --nocapture` says what many take.
+/// As many images like these two, in turn, as if each had been pushed and judged: that would take hours for a million.
+async fn clones(app: &TestApp, images: &[Digest; 2], count: usize) -> Vec<Digest> {
+    let store = app.registry.store();
+    let mut templates = Vec::new();
+    for image in images {
+        let place = store.places_of(image, 0.into(), 1).await.expect("places").remove(0);
+        let held = store.manifest_held(place.repository, image).await.expect("an answer");
+        let (media_type, bytes) = held.expect("a manifest");
+        let mut document: Value = serde_json::from_slice(&bytes).expect("JSON");
+        document["annotations"] = json!({ "number": "NUMBER" });
+        let manifest =
+            oci::Manifest::parse(&media_type.parse().expect("a media type"), &bytes).expect("an image");
+        templates.push((place.repository, document.to_string(), manifest, row(app, image).await));
+    }
+    let mut made = Vec::with_capacity(count);
+    let ids = store.ids();
+    while made.len() < count {
+        let (mut tx, now) = (store.begin().await.expect("a transaction"), store.now());
+        for number in made.len()..count.min(made.len() + 500) {
+            let (repository, text, manifest, judged) = &templates[number % 2];
+            let bytes = text.replace("NUMBER", &number.to_string());
+            let digest = Digest::sha256(bytes.as_bytes());
+            let image = NewManifest {
+                repository: *repository,
+                digest,
+                media_type: manifest.media_type.clone(),
+                artifact_type: None,
+                subject: None,
+                content_bytes: 0,
+                height: 0,
+                annotations: "{}".to_owned(),
+                pushed_by: 0.into(),
+                bytes: bytes.into(),
+                blobs: manifest.blobs().map(|blob| blob.digest).collect(),
+                gaps: Vec::new(),
+                children: Vec::new(),
+            };
+            manifest::insert(&mut tx, &image, now);
+            let (id, status) = (ids.next().await.expect("an id"), judged.status);
+            let job = judged.job.expect("a job");
+            let attempt = Attempt { digest: &digest, id, status, reason: None, job };
+            scan::put_verdict(&mut tx, &attempt, judged.verdict.as_ref().expect("a verdict"));
+            estate::mark(&mut tx, &digest);
+            made.push(digest);
+        }
+        store.commit(tx).await.expect("a commit");
+    }
+    made
+}
+
+/// More than one page of verdicts; `BONDED_NEWS_IMAGES=1000000 … -- --nocapture` says what many take.
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "how many is said by who runs it by hand")]
 async fn news_reach_the_verdicts_of_many_images() {
@@ -174,20 +225,11 @@ async fn news_reach_the_verdicts_of_many_images() {
     let count: usize =
         std::env::var("BONDED_NEWS_IMAGES").map_or(1050, |text| text.parse().expect("a count"));
     let (padded, other) = (left_pad("1.3.0"), layer(&[("etc/motd", "hello")]));
-    let mut images = Vec::new();
-    for number in 0..count {
-        let layer = if number % 2 == 0 { &padded } else { &other };
-        let config = json!({ "author": number.to_string(), "config": { "User": "app" },
-            "rootfs": { "type": "layers", "diff_ids": [Digest::sha256(layer).to_string()] } });
-        let config = config.to_string().into_bytes();
-        images.push(
-            push_with(&app, "team/app", &number.to_string(), std::slice::from_ref(layer), &config).await,
-        );
-        if number % 1000 == 999 {
-            app.idle().await;
-        }
-    }
+    let first = push(&app, "team/app", "v1", std::slice::from_ref(&padded)).await;
+    let second = push(&app, "team/app", "v2", std::slice::from_ref(&other)).await;
     app.idle().await;
+    let mut images = vec![first, second];
+    images.extend(clones(&app, &[first, second], count - 2).await);
     while !app.registry.store().estate_dirty(1).await.expect("an answer").is_empty() {
         app.runner.run_duties_once().await.expect("the index is kept");
     }

@@ -91,13 +91,7 @@ pub(crate) async fn push(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>
     push_with(app, repo, tag, layers, &config).await
 }
 
-pub(crate) async fn push_with(
-    app: &TestApp,
-    repo: &str,
-    tag: &str,
-    layers: &[Vec<u8>],
-    config: &[u8],
-) -> Digest {
+async fn push_with(app: &TestApp, repo: &str, tag: &str, layers: &[Vec<u8>], config: &[u8]) -> Digest {
     let config_digest = app.push_blob(ADMIN, repo, config).await;
     let mut listed = Vec::new();
     for layer in layers {

@@ -4,7 +4,7 @@ use toml::Value;
 
 use super::text::toml;
 use super::{Extractor, Parse, Scope};
-use crate::package::{Package, PackageKind};
+use crate::package::{LOCAL, Package, PackageKind};
 
 pub(super) const EXTRACTOR: Extractor = Extractor {
     name: "cargo-lock",
@@ -18,8 +18,13 @@ pub(super) const EXTRACTOR: Extractor = Extractor {
             if get("checksum").len() == 64 {
                 package.hashes.push(format!("sha256:{}", get("checksum")));
             }
-            if !get("source").is_empty() && !get("source").starts_with("registry+") {
-                package.properties.insert("source".to_owned(), get("source").to_owned());
+            let source = match get("source") {
+                // A member of the workspace, or a path: whatever the registry has under that name is another package.
+                "" => LOCAL,
+                source => source,
+            };
+            if !source.starts_with("registry+") {
+                package.properties.insert("source".to_owned(), source.to_owned());
             }
             let needs = table.get("dependencies").and_then(Value::as_array).into_iter().flatten();
             package.depends_on =

@@ -6,7 +6,7 @@
 use super::range::{Verdict, judge};
 use crate::advisory::{NameKind, Status, scope};
 use crate::db::{AdvisoryRef, Claim, Db, DbError, EventRef, Head};
-use crate::package::{Distro, Package, PackageKind, Problem};
+use crate::package::{Distro, LOCAL, Package, PackageKind, Problem};
 use crate::version::Scheme;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
@@ -66,6 +66,9 @@ pub(super) fn hits<'a>(
     problems: &mut BTreeSet<Problem>,
 ) -> Result<Vec<Hit<'a>>, DbError> {
     let mut out: Vec<Hit<'a>> = Vec::new();
+    if package.properties.get("source").is_some_and(|source| source == LOCAL) {
+        return Ok(out);
+    }
     for candidate in candidates(package, scopes) {
         for hit in of(db, &candidate, distro, problems)? {
             if !out.iter().any(|h| h.at == hit.at && h.claim == hit.claim) {
