@@ -230,16 +230,21 @@ async fn news_reach_the_verdicts_of_many_images() {
     app.idle().await;
     let mut images = vec![first, second];
     images.extend(clones(&app, &[first, second], count - 2).await);
+    let begun = Instant::now();
     while !app.registry.store().estate_dirty(1).await.expect("an answer").is_empty() {
         app.runner.run_duties_once().await.expect("the index is kept");
     }
     app.idle().await;
+    println!("{count} images in the index after {:.2} s", begun.elapsed().as_secs_f64());
     lose(&app, &padded).await;
     lose(&app, &other).await;
     feed(dir.path(), "1.3.10", "HIGH");
     renew(&app).await;
     let (begun, processor) = (Instant::now(), processor_seconds());
-    app.runner.run_duties_once().await.expect("the index is kept");
+    // A round looks at a million verdicts at most.
+    for _ in 0..=count / 900_000 {
+        app.runner.run_duties_once().await.expect("the index is kept");
+    }
     let taken = (begun.elapsed().as_secs_f64(), processor_seconds() - processor);
     println!("{count} verdicts up to date after {:.2} s, {:.2} s of processor time", taken.0, taken.1);
     for (number, image) in images.iter().enumerate() {
@@ -254,6 +259,23 @@ async fn news_reach_the_verdicts_of_many_images() {
     app.idle().await;
     let told = json!({ "id": "CVE-2024-0001", "images": count.div_ceil(2) }).to_string();
     assert_eq!(texts(app.told("advisory_matched")), [told]);
+    search(&app).await;
+}
+
+/// Says what questions take.
+#[expect(clippy::print_stdout, reason = "for who runs it by hand")]
+async fn search(app: &TestApp) {
+    for question in ["left-pad", "left-pad%20%3C%201.3.10", "CVE-2024-0001", "pkg:npm/left-pad@1.3.0", "left"]
+    {
+        let mut taken = Vec::new();
+        for _ in 0..100 {
+            let begun = Instant::now();
+            app.get(&format!("/api/v1/search/images?q={question}")).await.expect(StatusCode::OK);
+            taken.push(begun.elapsed());
+        }
+        taken.sort();
+        println!("{question}: median {:?}, slowest but one of a hundred {:?}", taken[50], taken[98]);
+    }
 }
 
 fn processor_seconds() -> f64 {

@@ -25,8 +25,10 @@ use crate::duty::Duty;
 use crate::job::JobError;
 use crate::scan::{Current, Target};
 
-/// Images added by one step; each is a merge of its layers.
-const BATCH: u32 = 200;
+/// Images added by one step, at most; each is a merge of its layers. Many at once, since every step opens all files.
+const BATCH: u32 = 5000;
+/// How long a step adds: news of advisories come before the next one.
+const ADDING: Duration = Duration::from_secs(2);
 /// Segments from which on some are merged when there is nothing else to do, and whatever there is to do.
 const SEGMENTS: usize = 8;
 const MOST_SEGMENTS: usize = 24;
@@ -127,7 +129,9 @@ impl IndexDuty {
         next.advisories = content;
         let mut writer = Writer::new();
         let mut images = Vec::new();
+        let (mut added, until) = (0, index.registry().store().now().plus(ADDING));
         for (digest, _) in dirty {
+            added += 1;
             match self.look(digest).await? {
                 Image::Gone => {
                     writer.remove(*digest);
@@ -139,7 +143,11 @@ impl IndexDuty {
                     images.push((*digest, places));
                 }
             }
+            if index.registry().store().now() > until {
+                break;
+            }
         }
+        let dirty = dirty.get(..added).unwrap_or_default();
         let segment = tokio::task::spawn_blocking(move || writer.finish()).await.map_err(JobError::retry)?;
         let segment = segment.map_err(JobError::failed)?;
         let mut shown = None;
